@@ -1,0 +1,158 @@
+import { isAtOrBelowPath, type Path } from './problem.ts';
+import { parseDurationMs } from './schema/units.ts';
+
+/** A key whose feature this version does not have. */
+type Rule = {
+  /** Path with `*` for any name or index. */
+  readonly path: string;
+  /** What the feature is, for the manual. */
+  readonly feature: string;
+  /** The values that change nothing and are therefore accepted; without it any value is refused. */
+  readonly accepts?: readonly unknown[] | ((value: unknown) => boolean);
+  /** Those values in words. */
+  readonly expected?: string;
+};
+
+const isZero = (value: unknown): boolean => value === 0 || (typeof value === 'string' && parseDurationMs(value) === 0);
+const isEmpty = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null && Object.keys(value).length === 0;
+const isOff = (value: unknown): boolean => (value as { enabled?: unknown } | null)?.enabled !== true;
+const isSingle = (value: unknown): boolean => Array.isArray(value) && value.length < 2;
+const ROUTE_AUTH = ['session', 'optional', 'none'];
+
+/**
+ * The one list of what the schema knows and this version does not do. A key given with an active value stops the
+ * start; whoever builds the feature removes its line here.
+ */
+export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
+  'settings.yaml': [
+    { path: 'listen.*.tls', feature: 'TLS at the listener' },
+    { path: 'listen.verify_h2', feature: 'ForwardAuth over HTTP/2' },
+    { path: 'workers', feature: 'several worker processes', accepts: [1], expected: '1' },
+    { path: 'scheduling', feature: 'batch scheduling', accepts: ['normal'], expected: 'normal' },
+    { path: 'keys.signing', feature: 'signing keys' },
+    { path: 'session.binding.client_certificate', feature: 'session binding', accepts: ['none'], expected: 'none' },
+    { path: 'session.binding.user_agent', feature: 'session binding', accepts: ['none'], expected: 'none' },
+    { path: 'session.binding.ip', feature: 'session binding', accepts: ['none'], expected: 'none' },
+    { path: 'store.redis.mode', feature: 'Sentinel and Cluster', accepts: ['single'], expected: 'single' },
+    { path: 'store.redis.seed_urls', feature: 'Cluster' },
+    { path: 'store.redis.sentinels', feature: 'Sentinel' },
+    { path: 'store.redis.wait_replicas.count', feature: 'waiting for replicas', accepts: isZero, expected: '0' },
+    { path: 'store.l1.mode', feature: 'the session cache', accepts: ['none'], expected: 'none' },
+    { path: 'store.l1.max_entries', feature: 'the session cache' },
+    { path: 'store.l1.max_bytes', feature: 'the session cache' },
+    { path: 'store.l1.heartbeat', feature: 'the session cache' },
+    { path: 'store.serve_stale', feature: 'serving stale sessions', accepts: isZero, expected: '0s' },
+    { path: 'refresh.*', feature: 'token refresh' },
+    { path: 'login.rate_limit', feature: 'rate limits' },
+    { path: 'logout.backchannel', feature: 'back-channel logout', accepts: [false], expected: 'false' },
+    { path: 'logout.frontchannel', feature: 'front-channel logout', accepts: [false], expected: 'false' },
+    { path: 'verify.gateway', feature: 'other gateways', accepts: ['traefik'], expected: 'traefik' },
+    { path: 'verify.expired_token', feature: 'token refresh' },
+    { path: 'verify.csrf', feature: 'CSRF proof on verify', accepts: ['none', 'origin'], expected: 'none or origin' },
+    { path: 'verify.profiles.*.service', feature: 'service tokens' },
+    {
+      path: 'identity_assertion.enabled',
+      feature: 'the signed identity assertion',
+      accepts: [false],
+      expected: 'false',
+    },
+    { path: 'csrf.mode', feature: 'token mode', accepts: ['header'], expected: 'header' },
+    { path: 'csrf.cookie', feature: 'token mode' },
+    { path: 'limits.websockets_per_session', feature: 'WebSockets' },
+    { path: 'token_cookies.enabled', feature: 'token cookies', accepts: [false], expected: 'false' },
+    { path: 'direct_access_grant.enabled', feature: 'the direct access grant', accepts: [false], expected: 'false' },
+    { path: 'spa_callback.enabled', feature: 'the SPA-driven callback', accepts: [false], expected: 'false' },
+    { path: 'telemetry_sink.enabled', feature: 'the telemetry sink', accepts: [false], expected: 'false' },
+    { path: 'log.access', feature: 'sampled access lines', accepts: ['none', 'all'], expected: 'none or all' },
+    { path: 'tracing.enabled', feature: 'OpenTelemetry export', accepts: [false], expected: 'false' },
+    { path: 'pages.directory', feature: 'own page templates', accepts: [null], expected: 'null' },
+  ],
+  'idps.yaml': [
+    {
+      path: 'providers.*.client_auth.method',
+      feature: 'client authentication by key or certificate',
+      accepts: ['client_secret_basic', 'client_secret_post', 'none'],
+      expected: 'client_secret_basic, client_secret_post or none',
+    },
+    { path: 'providers.*.client_auth.kid', feature: 'client authentication by key' },
+    { path: 'providers.*.response_mode', feature: 'form_post answers', accepts: ['query'], expected: 'query' },
+    { path: 'providers.*.par', feature: 'pushed authorization requests', accepts: ['never'], expected: 'never' },
+    { path: 'providers.*.endpoints.par', feature: 'pushed authorization requests' },
+    { path: 'providers.*.dpop', feature: 'DPoP', accepts: ['never'], expected: 'never' },
+    {
+      path: 'providers.*.claims_from.*',
+      feature: 'claims from access tokens',
+      accepts: ['id_token', 'userinfo'],
+      expected: 'id_token or userinfo',
+    },
+    { path: 'providers.*.logout.backchannel', feature: 'back-channel logout', accepts: [false], expected: 'false' },
+    { path: 'providers.*.tls.cert_file', feature: 'client certificates' },
+    { path: 'providers.*.tls.key_file', feature: 'client certificates' },
+    { path: 'bearer', feature: 'bearer tokens', accepts: isOff, expected: 'enabled: false' },
+  ],
+  'routes.yaml': [
+    { path: 'services.*.urls', feature: 'balancing over several servers', accepts: isSingle, expected: 'one URL' },
+    { path: 'services.*.audience', feature: 'service tokens' },
+    { path: 'services.*.scopes', feature: 'service tokens' },
+    { path: 'services.*.require_any', feature: 'service tokens' },
+    { path: 'services.*.require_all', feature: 'service tokens' },
+    {
+      path: 'services.*.token.source',
+      feature: 'service tokens',
+      accepts: ['session', 'none'],
+      expected: 'session or none',
+    },
+    { path: 'services.*.token.eager', feature: 'service tokens', accepts: [false], expected: 'false' },
+    { path: 'services.*.token.idp', feature: 'service tokens' },
+    { path: 'services.*.health', feature: 'passive health' },
+    { path: 'services.*.retries', feature: 'retries', accepts: isZero, expected: '0' },
+    { path: 'services.*.tls.insecure', feature: 'unchecked certificates', accepts: [false], expected: 'false' },
+    { path: 'defaults.auth', feature: 'bearer tokens', accepts: ROUTE_AUTH, expected: 'session, optional or none' },
+    { path: 'defaults.path_mode', feature: 'opaque paths', accepts: ['strict'], expected: 'strict' },
+    { path: 'routes.*.auth', feature: 'bearer tokens', accepts: ROUTE_AUTH, expected: 'session, optional or none' },
+    { path: 'routes.*.path_mode', feature: 'opaque paths', accepts: ['strict'], expected: 'strict' },
+    { path: 'routes.*.step_up', feature: 'step-up' },
+    { path: 'routes.*.pdp', feature: 'external decisions' },
+    { path: 'routes.*.rate_limit', feature: 'rate limits' },
+    { path: 'routes.*.timeouts', feature: 'deadlines of a route' },
+    { path: 'routes.*.strip_prefix', feature: 'prefix stripping' },
+    { path: 'routes.*.websocket', feature: 'WebSockets' },
+  ],
+  'pdp.yaml': [
+    { path: 'points', feature: 'external decisions', accepts: isEmpty, expected: 'nothing' },
+    { path: 'policies', feature: 'external decisions', accepts: isEmpty, expected: 'nothing' },
+  ],
+};
+
+/** Every place of a file's data that asks for something this version does not have, with the message to print. */
+export function findRefusals(
+  file: string,
+  data: unknown,
+): readonly { readonly path: Path; readonly message: string }[] {
+  const found = (NOT_AVAILABLE[file] ?? []).flatMap((rule) => {
+    return matches(data, rule.path.split('.'), [])
+      .filter(({ value }) => !accepted(rule, value))
+      .map(({ path }) => ({ path, message: refusal(rule) }));
+  });
+  // What lies inside a refused map goes with it.
+  return found.filter(({ path }) => !found.some((other) => other.path !== path && isAtOrBelowPath(path, other.path)));
+}
+
+function refusal(rule: Rule): string {
+  return `not available in this version, expected ${rule.expected ?? 'no such key'}, remove the line`;
+}
+
+function accepted(rule: Rule, value: unknown): boolean {
+  return typeof rule.accepts === 'function' ? rule.accepts(value) : (rule.accepts?.includes(value) ?? false);
+}
+
+function matches(value: unknown, steps: readonly string[], path: Path): { path: Path; value: unknown }[] {
+  const [step, ...rest] = steps;
+  if (step === undefined) return [{ path, value }];
+  if (typeof value !== 'object' || value === null) return [];
+  if (Array.isArray(value))
+    return step === '*' ? value.flatMap((item, index) => matches(item, rest, [...path, index])) : [];
+  const keys = step === '*' ? Object.keys(value) : Object.hasOwn(value, step) ? [step] : [];
+  return keys.flatMap((key) => matches((value as Record<string, unknown>)[key], rest, [...path, key]));
+}

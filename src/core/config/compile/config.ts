@@ -1,0 +1,69 @@
+import type { Config } from '../types.ts';
+import type { CompileContext } from './context.ts';
+import { compileIdentityHeaders } from './identity-headers.ts';
+import { compileDefaultIdp, compileIdps } from './idps.ts';
+import { compileSealKeys } from './keys.ts';
+import { compileAddresses, compileListen, compilePaths } from './listen.ts';
+import { compileRoutes, compileServices } from './routes.ts';
+import {
+  compileCors,
+  compileCsrf,
+  compileLimits,
+  compileLog,
+  compileLogin,
+  compileLogout,
+  compileSecurityHeaders,
+  compileSession,
+  compileShutdown,
+  compileVerify,
+} from './settings.ts';
+import { compileSites } from './sites.ts';
+import { compileStore } from './store.ts';
+
+/**
+ * Compile the checked files, with every check that concerns more than one key. Undefined if a section is missing
+ * because it was refused; then, and whenever a problem was reported, the result must not be used.
+ */
+export function compileConfig(context: CompileContext): Omit<Config, 'files' | 'warnings'> | undefined {
+  const { sections } = context.settings;
+  const defaultIdp = compileDefaultIdp(context);
+  const sites = compileSites(context, defaultIdp);
+  const { logout, csrf, security_headers: security, shutdown, log, metrics } = sections;
+  return complete({
+    sites,
+    paths: compilePaths(context),
+    listen: compileListen(context),
+    trustedProxies: compileAddresses(context.settings, ['trusted_proxies'], definedItems(sections.trusted_proxies)),
+    insecureHttp: sections.insecure_http ?? false,
+    sealKeys: compileSealKeys(context),
+    session: compileSession(context),
+    store: compileStore(context),
+    login: compileLogin(context),
+    logout: logout && compileLogout(logout),
+    verify: compileVerify(context),
+    identityHeaders: compileIdentityHeaders(context),
+    csrf: csrf && compileCsrf(csrf),
+    cors: compileCors(context, sites),
+    securityHeaders: security && compileSecurityHeaders(security),
+    limits: compileLimits(context),
+    shutdown: shutdown && compileShutdown(shutdown),
+    log: log && compileLog(log),
+    metrics,
+    idps: compileIdps(context, defaultIdp),
+    defaultIdp,
+    services: compileServices(context),
+    routes: compileRoutes(context, sites),
+  });
+}
+
+function definedItems<Item>(items: readonly (Item | undefined)[] | undefined): readonly Item[] {
+  return (items ?? []).filter((item) => item !== undefined);
+}
+
+/** The same parts if none of them is missing. */
+function complete<Parts extends object>(
+  parts: Parts,
+): { [Key in keyof Parts]: Exclude<Parts[Key], undefined> } | undefined {
+  const missing = Object.values(parts).some((part) => part === undefined);
+  return missing ? undefined : (parts as { [Key in keyof Parts]: Exclude<Parts[Key], undefined> });
+}

@@ -1,0 +1,139 @@
+import { durationMs } from '../schema/units.ts';
+import { isAtOrBelow, isLoopbackHost } from '../schema/web.ts';
+import type { Idp } from '../types.ts';
+import { type CompileContext, compileTls } from './context.ts';
+
+type Input = NonNullable<CompileContext['idps']['sections']['providers']>[string];
+
+/** Parameters of the authorization request that we make ourselves. */
+const OWN_PARAMETERS = new Set(
+  `client_id redirect_uri response_type response_mode scope state nonce code_challenge code_challenge_method request
+  request_uri dpop_jkt resource id_token_hint client_secret`.split(/\s+/),
+);
+const CLIENT_SECRET_CHARS_MIN = 16;
+
+/** The name of the default provider; empty if the file names none, which is reported. */
+export function compileDefaultIdp({ idps }: CompileContext): string {
+  const names = idps.namesAt(['providers']);
+  const given = idps.sections.default;
+  if (idps.sections.providers !== undefined && names.length === 0) {
+    idps.fail(['providers'], 'there is no provider', 'at least one', 'add "main: {issuer: …, client_id: …}" below it');
+  } else if (given !== undefined && names.length > 0 && !names.includes(given)) {
+    idps.fail(['default'], '{value} is no provider of this file', names.join(', '), 'choose one of them');
+  } else if (given === undefined && names.length > 1) {
+    idps.fail(['default'], 'is missing', `one of ${names.join(', ')}`, 'add the line');
+  }
+  return given ?? names[0] ?? '';
+}
+
+/** Compile the providers that passed the schema, with the checks that concern several keys. */
+export function compileIdps(context: CompileContext, defaultIdp: string): readonly Idp[] {
+  const providers = Object.entries(context.idps.sections.providers ?? {});
+  const idps = providers.map(([name, input]) => compileIdp(context, name, input, name === defaultIdp));
+  for (const [index, idp] of idps.entries()) {
+    const other = idps.slice(0, index).find((earlier) => earlier.callbackPath === idp.callbackPath);
+    if (other === undefined) continue;
+    const problem = `${idp.callbackPath} is the callback of ${other.name} already`;
+    context.idps.fail(['providers', idp.name, 'callback_path'], problem, 'a path of its own', 'change one of the two');
+  }
+  return idps;
+}
+
+function compileIdp(context: CompileContext, name: string, input: Input, isDefault: boolean): Idp {
+  const auth = context.settings.sections.paths?.auth ?? '/auth';
+  const { endpoints } = input;
+  check(context, name, input, auth);
+  return {
+    name,
+    issuer: input.issuer,
+    endpoints: endpoints && {
+      authorization: endpoints.authorization,
+      token: endpoints.token,
+      jwks: endpoints.jwks,
+      userinfo: endpoints.userinfo,
+      revocation: endpoints.revocation,
+      endSession: endpoints.end_session,
+    },
+    clientId: input.client_id,
+    clientAuth: compileClientAuth(context, name, input),
+    callbackPath: input.callback_path ?? (isDefault ? `${auth}/callback` : `${auth}/callback/${name}`),
+    scopes: input.scopes,
+    audiences: input.audiences,
+    backchannelUrl: input.backchannel_url && new URL(input.backchannel_url).origin,
+    authorizationParams: input.authorization_params,
+    forwardedParams: input.forwarded_params,
+    idTokenAlgs: input.id_token_algs,
+    clockSkewMs: durationMs(input.clock_skew),
+    userinfo: input.userinfo,
+    timeout: { connectMs: durationMs(input.timeout.connect), totalMs: durationMs(input.timeout.total) },
+    metadataRefreshMs: durationMs(input.metadata.refresh),
+    refreshWithoutExpiryMs: durationMs(input.refresh_without_expiry),
+    claims: input.claims,
+    claimsFrom: input.claims_from.filter((source) => source !== 'access_token'),
+    logout: { mode: input.logout.mode },
+    tls: { ca: compileTls(context, context.idps, ['providers', name, 'tls'], { ca_file: input.tls.ca_file }).ca },
+  };
+}
+
+function check({ idps }: CompileContext, name: string, input: Input, auth: string): void {
+  const path = ['providers', name];
+  if (input.callback_path !== undefined && !isAtOrBelow(input.callback_path, `${auth}/callback`)) {
+    idps.fail([...path, 'callback_path'], '{value} lies elsewhere', `${auth}/callback or a path below it`, 'change it');
+  }
+  for (const parameter of Object.keys(input.authorization_params)) {
+    if (!OWN_PARAMETERS.has(parameter)) continue;
+    idps.fail(
+      [...path, 'authorization_params', parameter],
+      'this parameter is made by Sallyport',
+      'other parameters',
+      'remove the line',
+    );
+  }
+  if (durationMs(input.timeout.connect) > durationMs(input.timeout.total)) {
+    idps.fail([...path, 'timeout', 'connect'], '{value} is longer than timeout.total', 'a shorter one', 'shorten it');
+  }
+  const backchannel = input.backchannel_url && new URL(input.backchannel_url);
+  if (
+    backchannel &&
+    backchannel.protocol === 'http:' &&
+    !isLoopbackHost(backchannel.hostname) &&
+    !input.allow_insecure_backchannel
+  ) {
+    const fix = 'use https, or add allow_insecure_backchannel: true';
+    idps.fail([...path, 'backchannel_url'], '{value} is plain http to another machine', 'https', fix);
+  }
+}
+
+/** An empty secret makes a public client (PKCE only), said at start (SPEC §2.4). */
+function compileClientAuth({ idps }: CompileContext, name: string, input: Input): Idp['clientAuth'] {
+  const { method, secret } = input.client_auth;
+  const path = ['providers', name, 'client_auth'];
+  if (method === 'none') {
+    if (secret) idps.fail([...path, 'secret'], 'a secret with method none', 'no secret', 'remove one of the two');
+    return { method };
+  }
+  if (method !== 'client_secret_basic' && method !== 'client_secret_post') return { method: 'none' };
+  if (secret === undefined) {
+    idps.fail(
+      [...path, 'secret'],
+      'is missing',
+      'a secret',
+      'add "secret: ${NAME}", or "method: none" for a public client',
+    );
+    return { method: 'none' };
+  }
+  if (secret === '') {
+    idps.warn([...path, 'secret'], 'empty: this is a public client, protected by PKCE alone');
+    return { method: 'none' };
+  }
+  if (idps.scalarAt([...path, 'secret'])?.hasDefault) {
+    idps.fail([...path, 'secret'], 'a secret has a default', 'no ":-…" in the expression', 'remove the default');
+  }
+  if (secret.length < CLIENT_SECRET_CHARS_MIN && !isLoopbackHost(new URL(input.issuer).hostname)) {
+    idps.warn(
+      [...path, 'secret'],
+      `shorter than ${CLIENT_SECRET_CHARS_MIN} characters; ask the provider for a longer one`,
+    );
+  }
+  return { method, secret };
+}

@@ -1,0 +1,232 @@
+import { expandRoutePath, pathBase, patternMatches } from '../schema/route-path.ts';
+import { durationMs, sizeBytes } from '../schema/units.ts';
+import { canonicalHost, isAtOrBelow } from '../schema/web.ts';
+import type { Route, Service, Site } from '../types.ts';
+import { type CompileContext, compileTls } from './context.ts';
+import { compileAddresses } from './listen.ts';
+import { checkConflicts, type IndexedRoute } from './route-conflicts.ts';
+import { hostMatches } from './sites.ts';
+
+type ServiceInput = NonNullable<CompileContext['routes']['sections']['services']>[string];
+type RouteInput = NonNullable<NonNullable<CompileContext['routes']['sections']['routes']>[number]>;
+type Defaults = NonNullable<CompileContext['routes']['sections']['defaults']>;
+
+/** Compile the services of routes.yaml. */
+export function compileServices(context: CompileContext): readonly Service[] {
+  return Object.entries(context.routes.sections.services ?? {}).map(([name, input]) =>
+    compileService(context, name, input),
+  );
+}
+
+function compileService(context: CompileContext, name: string, input: ServiceInput): Service {
+  const path = ['services', name, 'tls'];
+  const urls = input.urls.map((url) => new URL(url).origin);
+  if (Object.keys(input.tls ?? {}).some((key) => key !== 'insecure') && urls.some((url) => url.startsWith('http:'))) {
+    context.routes.fail(path, 'tls with an http:// URL', 'https://', 'change the URL or remove tls');
+  }
+  const { timeouts } = input;
+  return {
+    name,
+    urls,
+    token: { source: input.token.source === 'session' ? 'session' : 'none' },
+    timeouts: {
+      connectMs: durationMs(timeouts.connect),
+      headersMs: durationMs(timeouts.headers),
+      bodyIdleMs: durationMs(timeouts.body_idle),
+    },
+    pool: input.pool,
+    tls: input.tls && compileTls(context, context.routes, path, input.tls),
+  };
+}
+
+/** Compile the routes that passed the schema, with all checks that concern several of them. */
+export function compileRoutes(context: CompileContext, sites: readonly Site[]): readonly Route[] {
+  const { sections } = context.routes;
+  const { defaults } = sections;
+  if (defaults === undefined) return [];
+  const compiled = (sections.routes ?? []).flatMap((input, index): IndexedRoute[] => {
+    if (input === undefined) return [];
+    const expansions = compilePaths(context, input, index);
+    const hosts = compileHosts(context, sites, input, index);
+    const route = compileRoute(context, defaults, input, index, { hosts, paths: expansions.flat() });
+    return [{ index, route, expansions }];
+  });
+  checkIds(context, compiled);
+  checkConflicts(context, compiled);
+  checkAuthorization(context, compiled);
+  return compiled.map(({ route }) => route);
+}
+
+function compileRoute(
+  context: CompileContext,
+  defaults: Defaults,
+  input: RouteInput,
+  index: number,
+  where: Pick<Route, 'hosts' | 'paths'>,
+): Route {
+  const { routes, settings } = context;
+  const path = ['routes', index];
+  const bodyMax = input.max_body ?? defaults.max_body ?? settings.sections.limits?.body_bytes ?? '0B';
+  const auth = input.auth ?? defaults.auth;
+  const route: Route = {
+    id: input.id,
+    ...where,
+    methods: input.methods ?? [],
+    service: input.target_service,
+    auth: auth === 'none' || auth === 'optional' ? auth : 'session',
+    csrf: input.csrf ?? defaults.csrf,
+    onUnauthenticated: input.on_unauthenticated ?? defaults.on_unauthenticated,
+    roles: input.roles ?? [],
+    groups: input.groups ?? [],
+    scopes: input.scopes ?? [],
+    allowIps: compileAddresses(routes, [...path, 'allow_ips'], input.allow_ips ?? []),
+    identityHeaders: input.identity_headers ?? defaults.identity_headers,
+    cacheControl: input.cache_control ?? defaults.cache_control,
+    bodyMaxBytes: sizeBytes(bodyMax),
+    public: input.public ?? [],
+    rewrite: input.rewrite,
+    position: routes.position(path),
+  };
+  checkRoute(context, route, index);
+  return route;
+}
+
+function compileHosts(
+  { routes }: CompileContext,
+  sites: readonly Site[],
+  input: RouteInput,
+  index: number,
+): readonly string[] {
+  return (input.hosts ?? []).map((written, at) => {
+    const owner = sites.find((site) =>
+      hostMatches(canonicalHost(written, site.publicUrl.startsWith('https:')), site.hosts),
+    );
+    // With a refused site its hosts are unknown: no second complaint about them.
+    if (owner === undefined && sites.length > 0) {
+      routes.fail(
+        ['routes', index, 'hosts', at],
+        '{value} belongs to no site',
+        'a host of sites in settings.yaml',
+        'correct it or add it there',
+      );
+    }
+    return canonicalHost(written, owner?.publicUrl.startsWith('https:') ?? true);
+  });
+}
+
+function compilePaths(
+  { routes, settings }: CompileContext,
+  input: RouteInput,
+  index: number,
+): readonly (readonly string[])[] {
+  const own = settings.sections.paths;
+  return input.paths.map((written, at): readonly string[] => {
+    const path = ['routes', index, 'paths', at];
+    const result = expandRoutePath(written);
+    // The schema accepted the path: it has an expansion.
+    const patterns = 'paths' in result ? result.paths : [];
+    for (const pattern of own === undefined ? [] : patterns) {
+      const prefix = [own?.auth, own?.api_auth].find(
+        (prefix) => prefix !== undefined && isAtOrBelow(pathBase(pattern), prefix),
+      );
+      const taken = prefix ?? [...(own?.health ?? []), ...(own?.verify ?? [])].find((address) => address === pattern);
+      if (taken === undefined) continue;
+      routes.fail(
+        path,
+        `{value} is never reached: ${taken} is an address of Sallyport itself`,
+        'other paths',
+        'change it, or `paths` of settings.yaml',
+      );
+    }
+    return patterns;
+  });
+}
+
+function checkRoute({ routes }: CompileContext, route: Route, index: number): void {
+  const path = ['routes', index];
+  const services = routes.namesAt(['services']);
+  if (route.service !== undefined && !services.includes(route.service)) {
+    const expected = services.length === 0 ? 'a service of this file' : services.join(', ');
+    routes.fail(
+      [...path, 'target_service'],
+      '{value} is no service of this file',
+      expected,
+      'choose one of them or add it',
+    );
+  }
+  const rules = (['roles', 'groups', 'scopes'] as const).filter((rule) => route[rule].length > 0);
+  if (route.auth !== 'session' && rules.length > 0) {
+    routes.fail(
+      [...path, rules[0] ?? 'roles'],
+      `a rule about users with auth: ${route.auth}`,
+      'auth: session',
+      'change auth or remove the rule',
+    );
+  }
+  for (const [at, entry] of route.public.entries()) {
+    const inner = [...path, 'public', at];
+    if (route.paths.length > 0 && !route.paths.some((pattern) => patternMatches(pattern, entry.path))) {
+      routes.fail(
+        [...inner, 'path'],
+        '{value} does not lie below this route',
+        'a path that one of its paths matches',
+        'correct it',
+      );
+    }
+    if (route.methods.length > 0 && !route.methods.includes(entry.method)) {
+      routes.fail([...inner, 'method'], '{value} is no method of this route', route.methods.join(', '), 'correct it');
+    }
+  }
+  if (route.rewrite === undefined) return;
+  const { prefix } = route.rewrite;
+  if (route.service === undefined) {
+    routes.fail(
+      [...path, 'rewrite'],
+      'a rewrite without target_service',
+      'a service',
+      'add target_service or remove rewrite',
+    );
+  }
+  const outside = route.paths.find((pattern) => !isAtOrBelow(pathBase(pattern), prefix));
+  if (outside !== undefined) {
+    routes.fail(
+      [...path, 'rewrite', 'prefix'],
+      `{value} is no beginning of ${outside}`,
+      'the beginning of every path of the route',
+      'correct it',
+    );
+  }
+}
+
+function checkIds({ routes }: CompileContext, compiled: readonly IndexedRoute[]): void {
+  const first = new Map<string, Route>();
+  for (const { index, route } of compiled) {
+    const other = first.get(route.id);
+    if (other === undefined) first.set(route.id, route);
+    else routes.fail(['routes', index, 'id'], `{value} is the id of ${other.position} too`, 'unique ids', 'rename one');
+  }
+}
+
+/** A route that any signed-in user may use is listed at start, and stops it under `require_authorization` (SPEC §8). */
+function checkAuthorization({ routes }: CompileContext, compiled: readonly IndexedRoute[]): void {
+  const bare = compiled.filter(({ route }) => {
+    return (
+      route.auth !== 'none' &&
+      ![route.roles, route.groups, route.scopes, route.allowIps].some((rule) => rule.length > 0)
+    );
+  });
+  if (routes.sections.require_authorization !== true) {
+    const ids = bare.map(({ route }) => route.id).join(', ');
+    if (ids !== '') routes.warn(['routes'], `open to every signed-in user: ${ids}`);
+    return;
+  }
+  for (const { index } of bare) {
+    const fix = 'add one, or auth: none for a public route';
+    routes.fail(
+      ['routes', index],
+      'no rule, but require_authorization is true',
+      'roles, groups, scopes or allow_ips',
+      fix,
+    );
+  }
+}

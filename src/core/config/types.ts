@@ -1,0 +1,280 @@
+/**
+ * The configuration as the rest of the program sees it: validated, complete, frozen, in base units (milliseconds,
+ * bytes). Files spell keys in snake_case (config/*.yaml); these are the same things compiled.
+ */
+export type Config = {
+  readonly sites: readonly Site[];
+  readonly paths: Paths;
+  readonly listen: {
+    readonly public: Listen;
+    /** Own listener of ForwardAuth; undefined = verify shares `public` (D-01). */
+    readonly verify: (Listen & { readonly trustedPeers: 'proxies' | 'all' }) | undefined;
+    readonly admin: Listen | undefined;
+  };
+  /** CIDR blocks in canonical text; the words `loopback` and `private` are expanded. */
+  readonly trustedProxies: readonly string[];
+  /** Cookies without `Secure`; only with loopback public URLs. */
+  readonly insecureHttp: boolean;
+  /** First one writes, all of them read (D-27). */
+  readonly sealKeys: readonly SealKey[];
+  readonly session: SessionSettings;
+  readonly store: StoreSettings;
+  readonly login: LoginSettings;
+  readonly logout: { readonly postLogoutRedirectUri: string | undefined; readonly revokeTokens: boolean };
+  readonly verify: VerifySettings;
+  /** In the order of the file. */
+  readonly identityHeaders: readonly IdentityHeader[];
+  readonly csrf: { readonly mode: 'header'; readonly header: string; readonly value: string };
+  readonly cors: {
+    readonly allowHeaders: readonly string[];
+    readonly exposeHeaders: readonly string[];
+    readonly maxAgeMs: number;
+  };
+  readonly securityHeaders: {
+    readonly hsts: { readonly maxAgeMs: number; readonly includeSubdomains: boolean } | undefined;
+    readonly csp: string;
+  };
+  readonly limits: {
+    readonly headerBytes: number;
+    readonly targetBytes: number;
+    readonly bodyBytes: number;
+    readonly connections: number;
+    readonly requestsInFlight: number;
+    readonly pendingStoreReads: number;
+  };
+  readonly shutdown: { readonly unreadyMs: number; readonly drainMs: number };
+  readonly log: LogSettings;
+  readonly metrics: { readonly enabled: boolean };
+  readonly idps: readonly Idp[];
+  /** Name of the default provider. */
+  readonly defaultIdp: string;
+  readonly services: readonly Service[];
+  readonly routes: readonly Route[];
+  /** SHA-256 (hex) of each loaded file, for the start log. */
+  readonly files: readonly { readonly name: string; readonly sha256: string }[];
+  /** Findings that do not stop the start, one line each. */
+  readonly warnings: readonly string[];
+};
+
+/** A host group: one login host, one cookie, one provider (D-11). */
+export type Site = {
+  readonly name: string;
+  /** Origin text without a trailing slash, e.g. `https://app.example.com`. */
+  readonly publicUrl: string;
+  /** Canonical lower-case hosts, with the port where it is not the scheme's default; `*.x` = exactly one label. */
+  readonly hosts: readonly string[];
+  readonly cookie: CookieSettings;
+  /** Provider name. */
+  readonly idp: string;
+  /** Allowed foreign origins, exact or `https://*.sub.domain` (one label). */
+  readonly origins: readonly string[];
+  readonly defaultReturnTo: string;
+};
+
+/** The session cookie of one site. */
+export type CookieSettings = {
+  readonly name: string;
+  /** Without a leading dot; undefined = host-only. */
+  readonly domain: string | undefined;
+  readonly sameSite: 'lax' | 'strict' | 'none';
+  readonly persistent: boolean;
+  readonly partitioned: boolean;
+  readonly secure: boolean;
+};
+
+/** Address prefixes of our own endpoints. No trailing slashes. */
+export type Paths = {
+  readonly auth: string;
+  readonly apiAuth: string;
+  readonly telemetry: string;
+  /** Further verify addresses besides `<auth>/verify`, `/forward`, `/validate`. */
+  readonly verify: readonly string[];
+  /** Further health addresses besides `<auth>/health` and `/readyz`. */
+  readonly health: readonly string[];
+};
+
+/** Where one listener accepts connections. Port 0 = any free port. */
+export type Listen = { readonly address: string; readonly port: number };
+
+/** A server key: 32 bytes. */
+export type SealKey = { readonly id: string; readonly secret: Buffer };
+
+/** Limits and cookie-independent behaviour of sessions. */
+export type SessionSettings = {
+  readonly idleMs: number;
+  readonly absoluteMs: number;
+  /** 0 = no bound. */
+  readonly maxPerUser: number;
+  readonly checkSlides: boolean;
+  readonly exposedClaims: readonly string[];
+};
+
+/** Where sessions live. */
+export type StoreSettings =
+  | { readonly kind: 'memory'; readonly retryAfterMs: number }
+  | { readonly kind: 'redis'; readonly retryAfterMs: number; readonly redis: RedisSettings };
+
+/** One Redis or Valkey server. */
+export type RedisSettings = {
+  readonly host: string;
+  readonly port: number;
+  readonly db: number;
+  readonly username: string | undefined;
+  readonly password: string | undefined;
+  /** undefined = plain TCP. File contents, not names. */
+  readonly tls: TlsSettings | undefined;
+  readonly keyPrefix: string;
+  readonly connectTimeoutMs: number;
+  readonly commandTimeoutMs: number;
+};
+
+/** TLS towards a server of ours; PEM texts. */
+export type TlsSettings = {
+  readonly ca: string | undefined;
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
+  readonly serverName: string | undefined;
+};
+
+/** How logins run. */
+export type LoginSettings = {
+  readonly transactionTtlMs: number;
+  readonly maxConcurrent: number;
+  readonly returnTo: { readonly origins: readonly string[] };
+  readonly loop: { readonly maxLogins: number; readonly windowMs: number };
+  readonly allow: {
+    readonly emailDomains: readonly string[];
+    readonly groups: readonly string[];
+    readonly roles: readonly string[];
+  };
+};
+
+/** How ForwardAuth answers. */
+export type VerifySettings = {
+  readonly gateway: 'traefik';
+  readonly sharedSecret: string | undefined;
+  readonly unmatched: 'session' | 'deny';
+  readonly onFail: 'auto' | '401' | '302';
+  readonly csrf: 'none' | 'origin';
+  readonly profiles: readonly VerifyProfile[];
+};
+
+/** Named set of verify options (D-02). */
+export type VerifyProfile = {
+  readonly name: string;
+  readonly roles: readonly string[];
+  readonly groups: readonly string[];
+  readonly scopes: readonly string[];
+  readonly acr: readonly string[];
+  readonly maxAgeMs: number | undefined;
+  readonly onFail: 'auto' | '401' | '302' | undefined;
+};
+
+/** One header of the allow answer and what it holds. */
+export type IdentityHeader = {
+  readonly name: string;
+  readonly source:
+    | { readonly kind: 'token'; readonly raw: boolean }
+    | { readonly kind: 'principal'; readonly field: PrincipalField; readonly list: 'first' | { readonly join: string } }
+    | { readonly kind: 'session'; readonly field: 'public_id' | 'idp' | 'acr' | 'auth_time' }
+    | { readonly kind: 'claim'; readonly pointer: string; readonly list: 'first' | { readonly join: string } };
+};
+
+/** Fields of a principal that claims are mapped to (D-28). */
+export type PrincipalField =
+  | 'user_id'
+  | 'username'
+  | 'email'
+  | 'email_verified'
+  | 'name'
+  | 'roles'
+  | 'groups'
+  | 'issuer';
+
+/** Log output. */
+export type LogSettings = {
+  readonly level: 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal' | 'silent';
+  readonly access: 'none' | 'all';
+  readonly deniedPerSecond: number;
+};
+
+/** An OpenID Provider. */
+export type Idp = {
+  readonly name: string;
+  readonly issuer: string;
+  /** undefined = discovery. */
+  readonly endpoints: IdpEndpoints | undefined;
+  readonly clientId: string;
+  readonly clientAuth:
+    | { readonly method: 'none' }
+    | { readonly method: 'client_secret_basic' | 'client_secret_post'; readonly secret: string };
+  readonly callbackPath: string;
+  readonly scopes: readonly string[];
+  readonly audiences: { readonly request: readonly string[]; readonly accept: readonly string[] };
+  /** Origin for the server's own calls; the browser and `iss` keep the issuer. */
+  readonly backchannelUrl: string | undefined;
+  readonly authorizationParams: Readonly<Record<string, string>>;
+  readonly forwardedParams: readonly ForwardedParam[];
+  readonly idTokenAlgs: readonly string[];
+  readonly clockSkewMs: number;
+  readonly userinfo: boolean;
+  readonly timeout: { readonly connectMs: number; readonly totalMs: number };
+  readonly metadataRefreshMs: number;
+  /** Assumed token life if `expires_in` is missing. */
+  readonly refreshWithoutExpiryMs: number;
+  /** JSON Pointers by field, first that exists wins. */
+  readonly claims: Readonly<Record<Exclude<PrincipalField, 'issuer'>, readonly string[]>>;
+  readonly claimsFrom: readonly ('id_token' | 'userinfo')[];
+  readonly logout: { readonly mode: 'provider' | 'local' };
+  readonly tls: { readonly ca: string | undefined };
+};
+
+/** Request parameters of /auth/login that may be passed on to the provider (R-047). */
+export type ForwardedParam = 'prompt' | 'login_hint' | 'acr_values' | 'ui_locales' | 'max_age';
+
+/** Explicit endpoints instead of discovery. */
+export type IdpEndpoints = {
+  readonly authorization: string;
+  readonly token: string;
+  readonly jwks: string;
+  readonly userinfo: string | undefined;
+  readonly revocation: string | undefined;
+  readonly endSession: string | undefined;
+};
+
+/** Something the proxy sends requests to. */
+export type Service = {
+  readonly name: string;
+  /** Origins, e.g. `http://crud-a:8000`. */
+  readonly urls: readonly string[];
+  readonly token: { readonly source: 'session' | 'none' };
+  readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyIdleMs: number };
+  readonly pool: { readonly connections: number; readonly queue: number };
+  readonly tls: TlsSettings | undefined;
+};
+
+/** One entry of routes.yaml, defaults filled in. Paths are in the grammar of D-39, alternatives expanded. */
+export type Route = {
+  readonly id: string;
+  readonly hosts: readonly string[];
+  readonly paths: readonly string[];
+  /** Empty = every method. */
+  readonly methods: readonly string[];
+  /** undefined = exists for verify only. */
+  readonly service: string | undefined;
+  readonly auth: 'session' | 'none' | 'optional';
+  readonly csrf: 'unsafe' | 'all' | 'none';
+  readonly onUnauthenticated: 'auto' | '401' | 'login';
+  readonly roles: readonly string[];
+  readonly groups: readonly string[];
+  readonly scopes: readonly string[];
+  readonly allowIps: readonly string[];
+  readonly identityHeaders: boolean;
+  readonly cacheControl: 'no-store' | 'upstream';
+  readonly bodyMaxBytes: number;
+  /** Exact method and canonical path without a session. */
+  readonly public: readonly { readonly method: string; readonly path: string }[];
+  readonly rewrite: { readonly prefix: string; readonly to: string } | undefined;
+  /** Where the entry stands, `routes.yaml:12:5`, for conflicts and `explain`. */
+  readonly position: string;
+};

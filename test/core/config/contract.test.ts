@@ -1,0 +1,166 @@
+import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { loadConfig } from '../../../src/core/config/load.ts';
+import { problemLines, SEAL_KEY, type Sources } from './support.ts';
+
+const ROOT = join(import.meta.dirname, '../../..');
+const OTHER_KEY = '5pW8hLr0mQ2yCv7NdKxJ4tZbAqE9oGfUs1uHiYTgR3M';
+
+/** The contract with every key that was ever decided, in an environment where all its references resolve. */
+function contract(): Sources {
+  const read = (name: string): string => readFileSync(join(ROOT, 'test/fixtures/contract', name), 'utf8');
+  return {
+    settings: read('settings.yaml'),
+    idps: read('idps.yaml'),
+    routes: read('routes.yaml'),
+    pdp: read('pdp.yaml'),
+    files: {
+      '/run/secrets/seal_key_previous': `${OTHER_KEY}\n`,
+      '/run/secrets/signing_key.pem': 'a key',
+      '/run/secrets/pdp_token': 'a token',
+    },
+    environment: {
+      SALLYPORT_PUBLIC_URL: 'https://app.example.com',
+      SALLYPORT_SEAL_KEY: SEAL_KEY,
+      OIDC_ISSUER: 'https://id.example.com',
+      OIDC_CLIENT_ID: 'sallyport',
+      OIDC_CLIENT_SECRET: 'a-client-secret-of-some-length',
+      REDIS_URL: 'rediss://redis:6379',
+    },
+  };
+}
+
+const REFUSED = `
+settings.yaml:41:3 listen.verify_h2
+settings.yaml:49:1 workers
+settings.yaml:60:3 keys.signing
+settings.yaml:96:5 store.l1.mode
+settings.yaml:97:5 store.l1.max_entries
+settings.yaml:98:5 store.l1.max_bytes
+settings.yaml:99:5 store.l1.heartbeat
+settings.yaml:104:3 refresh.lead
+settings.yaml:105:3 refresh.jitter
+settings.yaml:106:3 refresh.wait_max
+settings.yaml:107:3 refresh.backoff
+settings.yaml:120:3 login.rate_limit
+settings.yaml:125:3 logout.backchannel
+settings.yaml:134:3 verify.expired_token
+settings.yaml:141:7 verify.profiles.analytics.service
+settings.yaml:164:3 csrf.cookie
+settings.yaml:180:3 limits.websockets_per_session
+settings.yaml:199:3 telemetry_sink.enabled
+idps.yaml:20:5 providers.staff.par
+idps.yaml:39:7 providers.staff.logout.backchannel
+idps.yaml:51:7 providers.customers.endpoints.par
+idps.yaml:54:7 providers.customers.client_auth.method
+idps.yaml:55:7 providers.customers.client_auth.kid
+idps.yaml:57:5 providers.customers.dpop
+idps.yaml:65:1 bearer
+routes.yaml:8:5 services.crud_service.urls
+routes.yaml:9:5 services.crud_service.audience
+routes.yaml:10:5 services.crud_service.scopes
+routes.yaml:11:13 services.crud_service.token.source
+routes.yaml:11:31 services.crud_service.token.eager
+routes.yaml:14:5 services.crud_service.health
+routes.yaml:15:5 services.crud_service.retries
+routes.yaml:19:5 services.analytics_service.audience
+routes.yaml:20:5 services.analytics_service.scopes
+routes.yaml:21:5 services.analytics_service.require_any
+routes.yaml:22:13 services.analytics_service.token.source
+routes.yaml:25:5 services.pdp_app.audience
+routes.yaml:26:5 services.pdp_app.scopes
+routes.yaml:27:13 services.pdp_app.token.source
+routes.yaml:27:41 services.pdp_app.token.idp
+routes.yaml:64:5 routes[0].pdp
+routes.yaml:65:5 routes[0].rate_limit
+routes.yaml:73:5 routes[1].pdp
+routes.yaml:80:5 routes[2].timeouts
+routes.yaml:95:5 routes[4].websocket
+routes.yaml:108:5 routes[5].websocket
+routes.yaml:117:5 routes[6].step_up
+routes.yaml:144:5 routes[10].path_mode
+pdp.yaml:4:1 points
+pdp.yaml:13:1 policies
+`;
+
+describe('the configuration contract', () => {
+  test('is understood whole: what is refused is exactly what this version does not have', () => {
+    const lines = problemLines(contract());
+    const [wheres, reasons] = [
+      lines.map((line) => line.split(': ')[0]),
+      lines.map((line) => line.split(': ')[1] ?? ''),
+    ];
+    assert.deepEqual(wheres, REFUSED.trim().split('\n'));
+    assert.ok(reasons.every((reason) => /^not available in this version, expected .*$/.test(reason)));
+    assert.ok(lines.every((line) => line.endsWith(', remove the line')));
+  });
+});
+
+describe('the shipped configuration', () => {
+  const six = {
+    SALLYPORT_PUBLIC_URL: 'https://app.example.com',
+    OIDC_ISSUER: 'https://id.example.com',
+    OIDC_CLIENT_ID: 'sallyport',
+    OIDC_CLIENT_SECRET: 'a-client-secret-of-some-length',
+    REDIS_URL: 'rediss://:pass%40word@redis/3',
+    SALLYPORT_SEAL_KEY: SEAL_KEY,
+  };
+  const shipped = (environment: Record<string, string>) => loadConfig({ directory: join(ROOT, 'config'), environment });
+
+  test('needs the six settings and nothing else', () => {
+    const config = shipped(six);
+    assert.deepEqual(config.warnings, []);
+    assert.equal(config.sites[0]?.publicUrl, 'https://app.example.com');
+    assert.deepEqual(config.listen, {
+      public: { address: '0.0.0.0', port: 8080 },
+      verify: undefined,
+      admin: { address: '127.0.0.1', port: 9090 },
+    });
+    assert.deepEqual(config.trustedProxies, []);
+    assert.deepEqual(config.idps[0]?.clientAuth, { method: 'client_secret_basic', secret: six.OIDC_CLIENT_SECRET });
+    assert.ok(config.store.kind === 'redis');
+    const { host, port, db, password, tls } = config.store.redis;
+    assert.deepEqual({ host, port, db, password }, { host: 'redis', port: 6379, db: 3, password: 'pass@word' });
+    assert.deepEqual(tls, { ca: undefined, cert: undefined, key: undefined, serverName: undefined });
+  });
+
+  test('takes port, gateways, scopes, origins and cookie name from the environment', () => {
+    const config = shipped({
+      ...six,
+      SALLYPORT_PORT: '8443',
+      SALLYPORT_TRUSTED_PROXIES: 'loopback, 10.1.2.3/8,fd00::1',
+      OIDC_SCOPES: 'openid  email',
+      CORS_ALLOW_ORIGINS: 'https://spa.example.com,http://localhost:3000',
+      SID_COOKIE: 'sid',
+    });
+    assert.equal(config.listen.public.port, 8443);
+    assert.deepEqual(config.trustedProxies, ['127.0.0.0/8', '::1/128', '10.0.0.0/8', 'fd00::1/128']);
+    assert.deepEqual(config.idps[0]?.scopes, ['openid', 'email']);
+    assert.deepEqual(config.sites[0]?.origins, ['https://spa.example.com', 'http://localhost:3000']);
+    assert.equal(config.sites[0]?.cookie.name, 'sid');
+  });
+
+  for (const [name, environment] of [
+    ['empty', { ...six, REDIS_URL: '' }],
+    ['absent', Object.fromEntries(Object.entries(six).filter(([key]) => key !== 'REDIS_URL'))],
+  ] as const) {
+    test(`uses the memory store, with a warning, when REDIS_URL is ${name}`, () => {
+      const config = shipped(environment);
+      assert.equal(config.store.kind, 'memory');
+      const warning = 'settings.yaml:31:5 store.redis.url: empty: sessions live in memory and end with the process';
+      assert.deepEqual(config.warnings, [warning]);
+    });
+  }
+
+  test('is a public client, with a warning, when the client secret is empty', () => {
+    const config = shipped({ ...six, OIDC_CLIENT_SECRET: '' });
+    assert.deepEqual(config.idps[0]?.clientAuth, { method: 'none' });
+    assert.equal(config.warnings.length, 1);
+    assert.match(
+      config.warnings[0] ?? '',
+      /^idps\.yaml:9:7 providers\.main\.client_auth\.secret: empty: this is a public/,
+    );
+  });
+});
