@@ -1,0 +1,290 @@
+import { SallyportError } from './errors.ts';
+import { LIMITS } from './limits.ts';
+import type {
+  OnceKind,
+  SessionChange,
+  SessionCreation,
+  SessionEnd,
+  SessionStore,
+  StoredHot,
+  StoredSession,
+  StoreStatus,
+} from './store.ts';
+import {
+  checkCreation,
+  checkKey,
+  FIRST_REVISION,
+  HOT_FIELD,
+  INDEX_ENTRIES_MAX,
+  locatorExists,
+  recordTooLarge,
+  sealedBytes,
+  sealedFields,
+  sessionParts,
+} from './store-rules.ts';
+import { createSweep } from './sweep.ts';
+
+/** Bounds of a memory store; what is absent comes from LIMITS. */
+export type MemoryStoreOptions = {
+  readonly limits?: {
+    readonly memorySessionsMax?: number;
+    readonly memoryMarksMax?: number;
+    readonly sessionRecordMaxBytes?: number;
+  };
+};
+
+/**
+ * The embedded store: one process, no connection, gone with it. The times that callers pass decide what is over;
+ * nothing runs on a timer, each write looks at a few old entries instead.
+ *
+ * Bounds: above `memorySessionsMax` the session created first ends. Consumed ids above `memoryMarksMax` are refused
+ * with `store_unavailable`, because forgetting one would allow a replay (R-006); tombstones above it lose the oldest.
+ * Buffers that reads return are the stored ones and must not be changed.
+ */
+export function createMemoryStore(options: MemoryStoreOptions = {}): SessionStore {
+  return new MemoryStore(options.limits ?? {});
+}
+
+type MemoryRecord = {
+  revision: number;
+  lastSeenAt: number;
+  expiresAt: number;
+  readonly absoluteAt: number;
+  readonly subjectKey: string;
+  readonly providerSessionKey: string | undefined;
+  readonly fields: Map<string, Buffer>;
+};
+
+type Tombstone = { readonly writtenAt: number; readonly until: number };
+
+class MemoryStore implements SessionStore {
+  readonly kind = 'memory';
+  readonly #sessionsMax: number;
+  readonly #marksMax: number;
+  readonly #recordMaxBytes: number;
+  readonly #sessions = new Map<string, MemoryRecord>();
+  readonly #bySubject = new Map<string, Set<string>>();
+  readonly #byProviderSession = new Map<string, Set<string>>();
+  /** End of each consumed id, ms. */
+  readonly #consumed = new Map<string, number>();
+  readonly #tombstones = new Map<string, Tombstone>();
+  readonly #sweepSessions = createSweep(
+    this.#sessions,
+    (record, now) => record.expiresAt <= now,
+    (locator) => this.#remove(locator),
+  );
+  readonly #sweepConsumed = createSweep(
+    this.#consumed,
+    (until, now) => until <= now,
+    (id) => this.#consumed.delete(id),
+  );
+  readonly #sweepTombstones = createSweep(
+    this.#tombstones,
+    (tombstone, now) => tombstone.until <= now,
+    (key) => this.#tombstones.delete(key),
+  );
+
+  constructor(limits: NonNullable<MemoryStoreOptions['limits']>) {
+    this.#sessionsMax = limits.memorySessionsMax ?? LIMITS.memorySessionsMax;
+    this.#marksMax = limits.memoryMarksMax ?? LIMITS.memoryMarksMax;
+    this.#recordMaxBytes = limits.sessionRecordMaxBytes ?? LIMITS.sessionRecordMaxBytes;
+  }
+
+  async create(creation: SessionCreation): Promise<'created' | 'ended'> {
+    checkCreation(creation);
+    const fields = sealedFields(creation);
+    if (sealedBytes(fields) > this.#recordMaxBytes) throw recordTooLarge(this.#recordMaxBytes);
+    if (this.#findLive(creation.locator, creation.now) !== undefined) throw locatorExists();
+    if (this.#isTombstoned(creation)) return 'ended';
+    this.#sweepSessions(creation.now);
+    while (this.#sessions.size >= this.#sessionsMax) this.#removeFirst();
+    this.#insert(creation, new Map(fields.map(([name, value]) => [name, Buffer.from(value)])));
+    this.#enforceBounds(creation);
+    return 'created';
+  }
+
+  async readHot(locator: string, now: number): Promise<StoredHot | undefined> {
+    const record = this.#findLive(locator, now);
+    return record && hotOf(record);
+  }
+
+  async readAll(locator: string, now: number): Promise<StoredSession | undefined> {
+    const record = this.#findLive(locator, now);
+    return record && { ...hotOf(record), ...sessionParts(record.fields) };
+  }
+
+  async touch(locator: string, now: number, expiresAt: number): Promise<boolean> {
+    const record = this.#findLive(locator, now);
+    if (record === undefined) return false;
+    record.lastSeenAt = Math.max(record.lastSeenAt, now);
+    record.expiresAt = Math.max(record.expiresAt, expiresAt);
+    return true;
+  }
+
+  async update(
+    locator: string,
+    revision: number,
+    change: SessionChange,
+    now: number,
+  ): Promise<'written' | 'gone' | 'conflict'> {
+    const fields = sealedFields(change);
+    if (sealedBytes(fields) > this.#recordMaxBytes) throw recordTooLarge(this.#recordMaxBytes);
+    const record = this.#findLive(locator, now);
+    if (record === undefined) return 'gone';
+    if (record.revision !== revision) return 'conflict';
+    const merged = new Map([...record.fields, ...fields]);
+    if (sealedBytes(merged) > this.#recordMaxBytes) throw recordTooLarge(this.#recordMaxBytes);
+    for (const [name, value] of fields) record.fields.set(name, Buffer.from(value));
+    record.revision += 1;
+    return 'written';
+  }
+
+  async destroy(end: SessionEnd): Promise<boolean> {
+    return this.#remove(end.locator);
+  }
+
+  async destroyBySubject(subjectKey: string, now: number, tombstoneTtlMs: number): Promise<readonly string[]> {
+    checkKey(subjectKey);
+    this.#writeTombstone(`u:${subjectKey}`, now, tombstoneTtlMs);
+    return this.#endAll(this.#bySubject.get(subjectKey), now);
+  }
+
+  async destroyByProviderSession(key: string, now: number, tombstoneTtlMs: number): Promise<readonly string[]> {
+    checkKey(key);
+    this.#writeTombstone(`p:${key}`, now, tombstoneTtlMs);
+    return this.#endAll(this.#byProviderSession.get(key), now);
+  }
+
+  async listBySubject(subjectKey: string, now: number): Promise<readonly string[]> {
+    checkKey(subjectKey);
+    return this.#liveOf(this.#bySubject.get(subjectKey), now);
+  }
+
+  async consumeOnce(kind: OnceKind, id: string, now: number, ttlMs: number): Promise<boolean> {
+    checkKey(id);
+    const key = `${kind}:${id}`;
+    if ((this.#consumed.get(key) ?? 0) > now) return false;
+    this.#sweepConsumed(now);
+    if (this.#consumed.size >= this.#marksMax) {
+      throw new SallyportError('store_unavailable', { detail: `memory store holds ${this.#marksMax} consumed ids` });
+    }
+    this.#consumed.set(key, now + ttlMs);
+    return true;
+  }
+
+  async ping(): Promise<void> {}
+
+  status(): StoreStatus {
+    return { reachable: true, reachedOnce: true };
+  }
+
+  async close(): Promise<void> {
+    this.#sessions.clear();
+    this.#bySubject.clear();
+    this.#byProviderSession.clear();
+    this.#consumed.clear();
+    this.#tombstones.clear();
+  }
+
+  #findLive(locator: string, now: number): MemoryRecord | undefined {
+    const record = this.#sessions.get(locator);
+    if (record === undefined || record.expiresAt > now) return record;
+    this.#remove(locator);
+    return undefined;
+  }
+
+  #insert(creation: SessionCreation, fields: Map<string, Buffer>): void {
+    const { locator, subjectKey, providerSessionKey, now, expiresAt, absoluteAt } = creation;
+    const times = { revision: FIRST_REVISION, lastSeenAt: now, expiresAt, absoluteAt };
+    this.#sessions.set(locator, { ...times, subjectKey, providerSessionKey, fields });
+    addTo(this.#bySubject, subjectKey, locator);
+    if (providerSessionKey !== undefined) addTo(this.#byProviderSession, providerSessionKey, locator);
+  }
+
+  #remove(locator: string): boolean {
+    const record = this.#sessions.get(locator);
+    if (record === undefined) return false;
+    this.#sessions.delete(locator);
+    removeFrom(this.#bySubject, record.subjectKey, locator);
+    if (record.providerSessionKey !== undefined) {
+      removeFrom(this.#byProviderSession, record.providerSessionKey, locator);
+    }
+    return true;
+  }
+
+  #removeFirst(): void {
+    for (const locator of this.#sessions.keys()) {
+      this.#remove(locator);
+      return;
+    }
+  }
+
+  /** End what is too much, oldest end first, but never the session that was just made. */
+  #enforceBounds(creation: SessionCreation): void {
+    const { locator, now, maxPerSubject, subjectKey, providerSessionKey } = creation;
+    const subjectMax = maxPerSubject > 0 ? Math.min(maxPerSubject, INDEX_ENTRIES_MAX) : INDEX_ENTRIES_MAX;
+    this.#trim(this.#bySubject.get(subjectKey), subjectMax, locator, now);
+    if (providerSessionKey === undefined) return;
+    this.#trim(this.#byProviderSession.get(providerSessionKey), INDEX_ENTRIES_MAX, locator, now);
+  }
+
+  #trim(locators: Set<string> | undefined, max: number, own: string, now: number): void {
+    if (locators === undefined || locators.size <= max) return;
+    const live = this.#liveOf(locators, now);
+    const excess = Math.max(0, live.length - max);
+    for (const locator of live.filter((other) => other !== own).slice(0, excess)) this.#remove(locator);
+  }
+
+  /** Live sessions, the one that ends first in front; equal ends in the order of the locators, as Redis sorts. */
+  #liveOf(locators: Set<string> | undefined, now: number): string[] {
+    const live: [string, number][] = [];
+    for (const locator of [...(locators ?? [])]) {
+      const record = this.#findLive(locator, now);
+      if (record !== undefined && record.absoluteAt > now) live.push([locator, record.absoluteAt]);
+    }
+    return live.sort((a, b) => a[1] - b[1] || (a[0] < b[0] ? -1 : 1)).map(([locator]) => locator);
+  }
+
+  #endAll(locators: Set<string> | undefined, now: number): readonly string[] {
+    const live = this.#liveOf(locators, now);
+    for (const locator of live) this.#remove(locator);
+    return live;
+  }
+
+  #isTombstoned(creation: SessionCreation): boolean {
+    const keys = [`u:${creation.subjectKey}`, `p:${creation.providerSessionKey}`];
+    return keys.some((key) => {
+      const tombstone = this.#tombstones.get(key);
+      return tombstone !== undefined && tombstone.until > creation.now && tombstone.writtenAt >= creation.startedAt;
+    });
+  }
+
+  #writeTombstone(key: string, now: number, ttlMs: number): void {
+    this.#sweepTombstones(now);
+    const old = this.#tombstones.get(key);
+    const until = Math.max(now + ttlMs, old?.until ?? 0);
+    this.#tombstones.delete(key);
+    if (this.#tombstones.size >= this.#marksMax) {
+      for (const oldest of [...this.#tombstones.keys()].slice(0, 1)) this.#tombstones.delete(oldest);
+    }
+    this.#tombstones.set(key, { writtenAt: Math.max(now, old?.writtenAt ?? 0), until });
+  }
+}
+
+function hotOf(record: MemoryRecord): StoredHot {
+  const hot = record.fields.get(HOT_FIELD) as Buffer;
+  return { revision: record.revision, lastSeenAt: record.lastSeenAt, hot };
+}
+
+function addTo(index: Map<string, Set<string>>, key: string, locator: string): void {
+  const locators = index.get(key);
+  if (locators === undefined) index.set(key, new Set([locator]));
+  else locators.add(locator);
+}
+
+function removeFrom(index: Map<string, Set<string>>, key: string, locator: string): void {
+  const locators = index.get(key);
+  if (locators === undefined) return;
+  locators.delete(locator);
+  if (locators.size === 0) index.delete(key);
+}

@@ -1,0 +1,260 @@
+import type { RedisSettings } from './config/types.ts';
+import type { SallyportError } from './errors.ts';
+import { LIMITS } from './limits.ts';
+import type {
+  OnceKind,
+  SessionChange,
+  SessionCreation,
+  SessionEnd,
+  SessionStore,
+  StoredHot,
+  StoredSession,
+  StoreStatus,
+} from './store.ts';
+import {
+  checkCreation,
+  checkKey,
+  HOT_FIELD,
+  INDEX_ENTRIES_MAX,
+  locatorExists,
+  recordTooLarge,
+  type SealedField,
+  sealedBytes,
+  sealedFields,
+  sessionParts,
+} from './store-rules.ts';
+import { type ScriptArgument, ValkeyConnection } from './store-valkey-client.ts';
+
+/** What a Redis store needs. */
+export type ValkeyStoreOptions = {
+  readonly redis: RedisSettings;
+  /** Told once about each fault of the connection (again after a recovery). Never holds a secret. */
+  readonly onError?: (error: SallyportError) => void;
+};
+
+/**
+ * Sessions in Redis 7 or Valkey (D-12, D-18). Connects in the background: it may start before the server does, and
+ * recovers by itself; meanwhile every method throws `store_unavailable` at once, or after `commandTimeoutMs` where a
+ * connection has gone silent.
+ *
+ * Keys below the prefix: `s:{locator}` the session (hash: `r` revision, `n` last seen, `e` end in the callers' clock,
+ * `h` hot, `c` cold, `t:<hash>` service tokens), `u:{subject}` and `p:{provider session}` sorted sets of locators by
+ * absolute end, `x:u:{…}` and `x:p:{…}` tombstones (hash: `w` written at, `u` in force until), `o:<id>` and `j:<id>`
+ * consumed once. Each key has an expiry. A hot read is one HMGET.
+ */
+export function createValkeyStore(options: ValkeyStoreOptions): SessionStore {
+  return new ValkeyStore(options);
+}
+
+/** An index of sessions by user (`u`) or by provider session (`p`). */
+type Index = { readonly kind: 'u' | 'p'; readonly key: string };
+
+const HOT_READ = ['r', 'n', 'e', HOT_FIELD] as const;
+
+class ValkeyStore implements SessionStore {
+  readonly kind = 'redis';
+  readonly #prefix: string;
+  readonly #connection: ValkeyConnection;
+
+  constructor(options: ValkeyStoreOptions) {
+    this.#prefix = options.redis.keyPrefix;
+    this.#connection = new ValkeyConnection(options.redis, options.onError ?? (() => {}));
+  }
+
+  async create(creation: SessionCreation): Promise<'created' | 'ended'> {
+    checkCreation(creation);
+    const fields = checkedFields(creation);
+    const indexes = indexesOf(creation);
+    const added = await Promise.all(indexes.map((index) => this.#addToIndex(index, creation)));
+    const { locator, now, expiresAt } = creation;
+    const args = [now, expiresAt, msLeft(now, expiresAt), ...fields.flat()];
+    if ((await this.#connection.script('createSession', [this.#sessionKey(locator)], args)) !== 1) {
+      const mine = indexes.filter((_, position) => added[position]);
+      await Promise.all(mine.map((index) => this.#removeFromIndex(index, [locator])));
+      throw locatorExists();
+    }
+    return this.#settle(creation, indexes);
+  }
+
+  async readHot(locator: string, now: number): Promise<StoredHot | undefined> {
+    const key = this.#sessionKey(locator);
+    const [r, n, e, hot] = await this.#connection.run((redis) => redis.hmgetBuffer(key, ...HOT_READ));
+    return parseHot(r, n, e, hot, now);
+  }
+
+  async readAll(locator: string, now: number): Promise<StoredSession | undefined> {
+    const key = this.#sessionKey(locator);
+    const { r, n, e, ...sealed } = await this.#connection.run((redis) => redis.hgetallBuffer(key));
+    const hot = parseHot(r, n, e, sealed[HOT_FIELD], now);
+    return hot && { ...hot, ...sessionParts(Object.entries(sealed)) };
+  }
+
+  async touch(locator: string, now: number, expiresAt: number): Promise<boolean> {
+    const args = [now, expiresAt, msLeft(now, expiresAt)];
+    return (await this.#connection.script('touchSession', [this.#sessionKey(locator)], args)) === 1;
+  }
+
+  async update(
+    locator: string,
+    revision: number,
+    change: SessionChange,
+    now: number,
+  ): Promise<'written' | 'gone' | 'conflict'> {
+    const fields = checkedFields(change);
+    const args = [now, revision, LIMITS.sessionRecordMaxBytes, ...fields.flat()];
+    const outcome = await this.#connection.script('updateSession', [this.#sessionKey(locator)], args);
+    if (outcome === 'size') throw recordTooLarge(LIMITS.sessionRecordMaxBytes);
+    return outcome as 'written' | 'gone' | 'conflict';
+  }
+
+  async destroy(end: SessionEnd): Promise<boolean> {
+    const existed = await this.#end(end.locator, 0);
+    await Promise.all(indexesOf(end).map((index) => this.#removeFromIndex(index, [end.locator])));
+    return existed;
+  }
+
+  async destroyBySubject(subjectKey: string, now: number, tombstoneTtlMs: number): Promise<readonly string[]> {
+    return this.#destroyIndexed({ kind: 'u', key: subjectKey }, now, tombstoneTtlMs);
+  }
+
+  async destroyByProviderSession(key: string, now: number, tombstoneTtlMs: number): Promise<readonly string[]> {
+    return this.#destroyIndexed({ kind: 'p', key }, now, tombstoneTtlMs);
+  }
+
+  async listBySubject(subjectKey: string, now: number): Promise<readonly string[]> {
+    checkKey(subjectKey);
+    const key = this.#indexKey({ kind: 'u', key: subjectKey });
+    return this.#liveOf((await this.#connection.script('listIndex', [key], [now])) as string[], now);
+  }
+
+  async consumeOnce(kind: OnceKind, id: string, _now: number, ttlMs: number): Promise<boolean> {
+    checkKey(id);
+    const key = `${this.#prefix}${kind === 'state' ? 'o' : 'j'}:${id}`;
+    return (await this.#connection.run((redis) => redis.set(key, '1', 'PX', msLeft(0, ttlMs), 'NX'))) === 'OK';
+  }
+
+  async ping(): Promise<void> {
+    await this.#connection.run((redis) => redis.ping());
+  }
+
+  status(): StoreStatus {
+    return this.#connection.status();
+  }
+
+  async close(): Promise<void> {
+    await this.#connection.close();
+  }
+
+  /**
+   * The last step of a creation. A logout writes its tombstone before it reads the index, and we write the index
+   * before we read the tombstones: whoever comes second sees the other (D-18).
+   */
+  async #settle(creation: SessionCreation, indexes: readonly Index[]): Promise<'created' | 'ended'> {
+    const { locator, now, startedAt, maxPerSubject } = creation;
+    const replies = await Promise.all(
+      indexes.map((index) => this.#script('settleCreation', this.#markedIndex(index), [now, startedAt])),
+    );
+    if (replies.some((reply) => reply[0] === 1)) {
+      await this.destroy(creation);
+      return 'ended';
+    }
+    for (const [position, index] of indexes.entries()) {
+      const others = (replies[position]!.slice(1) as string[]).filter((other) => other !== locator);
+      await this.#endExcess(index, others, index.kind === 'u' ? maxPerSubject : 0, now);
+    }
+    return 'created';
+  }
+
+  /** Make room for the session that was just made: it counts, but it never ends for its own sake. */
+  async #endExcess(index: Index, others: readonly string[], max: number, now: number): Promise<void> {
+    const surplus = others.slice(0, Math.max(0, others.length + 1 - INDEX_ENTRIES_MAX));
+    const kept = others.slice(surplus.length);
+    const live = max > 0 && kept.length >= max ? await this.#liveOf(kept, now) : [];
+    const excess = live.slice(0, Math.max(0, live.length + 1 - max));
+    await Promise.all([...surplus, ...excess].map((locator) => this.#end(locator, now)));
+    await this.#removeFromIndex(index, [...surplus, ...excess]);
+  }
+
+  async #destroyIndexed(index: Index, now: number, tombstoneTtlMs: number): Promise<readonly string[]> {
+    checkKey(index.key);
+    const args = [now, now + tombstoneTtlMs, msLeft(0, tombstoneTtlMs)];
+    const locators = (await this.#script('writeTombstone', this.#markedIndex(index), args)) as string[];
+    const wereLive = await Promise.all(locators.map((locator) => this.#end(locator, now)));
+    // An entry without a session may belong to a creation that has not written it yet, so it stays until its end.
+    const ended = locators.filter((_, position) => wereLive[position]);
+    await this.#removeFromIndex(index, ended);
+    return ended;
+  }
+
+  async #liveOf(locators: readonly string[], now: number): Promise<readonly string[]> {
+    const ends = await Promise.all(
+      locators.map((locator) => this.#connection.run((redis) => redis.hget(this.#sessionKey(locator), 'e'))),
+    );
+    return locators.filter((_, position) => Number(ends[position] ?? 0) > now);
+  }
+
+  async #end(locator: string, now: number): Promise<boolean> {
+    return (await this.#connection.script('endSession', [this.#sessionKey(locator)], [now])) === 1;
+  }
+
+  async #addToIndex(index: Index, creation: SessionCreation): Promise<boolean> {
+    const { now, absoluteAt, locator } = creation;
+    const args = [now, absoluteAt, msLeft(now, absoluteAt), locator];
+    return (await this.#connection.script('addToIndex', [this.#indexKey(index)], args)) === 1;
+  }
+
+  async #removeFromIndex(index: Index, locators: readonly string[]): Promise<void> {
+    if (locators.length === 0) return;
+    await this.#connection.run((redis) => redis.zrem(this.#indexKey(index), ...locators));
+  }
+
+  async #script(
+    name: 'settleCreation' | 'writeTombstone',
+    keys: readonly string[],
+    args: readonly ScriptArgument[],
+  ): Promise<(string | number)[]> {
+    return (await this.#connection.script(name, keys, args)) as (string | number)[];
+  }
+
+  #sessionKey(locator: string): string {
+    return `${this.#prefix}s:{${locator}}`;
+  }
+
+  #indexKey(index: Index): string {
+    return `${this.#prefix}${index.kind}:{${index.key}}`;
+  }
+
+  /** The tombstone and the index of one user or provider session; the braces keep both in one slot. */
+  #markedIndex(index: Index): [tombstone: string, index: string] {
+    return [`${this.#prefix}x:${index.kind}:{${index.key}}`, this.#indexKey(index)];
+  }
+}
+
+function checkedFields(change: SessionChange | SessionCreation): SealedField[] {
+  const fields = sealedFields(change);
+  if (sealedBytes(fields) > LIMITS.sessionRecordMaxBytes) throw recordTooLarge(LIMITS.sessionRecordMaxBytes);
+  return fields;
+}
+
+function indexesOf(of: Pick<SessionEnd, 'subjectKey' | 'providerSessionKey'>): Index[] {
+  const indexes: Index[] = [];
+  if (of.subjectKey !== undefined) indexes.push({ kind: 'u', key: of.subjectKey });
+  if (of.providerSessionKey !== undefined) indexes.push({ kind: 'p', key: of.providerSessionKey });
+  return indexes;
+}
+
+function msLeft(now: number, end: number): number {
+  return Math.max(1, Math.ceil(end - now));
+}
+
+/** A hash that lacks one of the fields is no session of ours: nothing of it is believed. */
+function parseHot(
+  r: Buffer | null | undefined,
+  n: Buffer | null | undefined,
+  e: Buffer | null | undefined,
+  hot: Buffer | null | undefined,
+  now: number,
+): StoredHot | undefined {
+  if (!r || !n || !e || !hot || Number(e.toString('latin1')) <= now) return undefined;
+  return { revision: Number(r.toString('latin1')), lastSeenAt: Number(n.toString('latin1')), hot };
+}

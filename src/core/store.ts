@@ -1,0 +1,116 @@
+/**
+ * The hot half of a stored session, as one read returns it (D-12). The store knows bytes and keys only: what is
+ * sealed inside is the business of sessions.ts.
+ */
+export type StoredHot = {
+  /** Rises by one with every guarded write. */
+  readonly revision: number;
+  /** When the session was last seen, ms since the epoch. */
+  readonly lastSeenAt: number;
+  /** Sealed hot part. */
+  readonly hot: Buffer;
+};
+
+/** The whole stored session. */
+export type StoredSession = StoredHot & {
+  /** Sealed cold part (refresh token, ID token), if there is one. */
+  readonly cold: Buffer | undefined;
+  /** Sealed service tokens by field hash. */
+  readonly tokens: ReadonlyMap<string, Buffer>;
+};
+
+/** What `create` writes. */
+export type SessionCreation = {
+  /** base64url(SHA-256(handle)): 43 characters. */
+  readonly locator: string;
+  readonly hot: Buffer;
+  readonly cold: Buffer | undefined;
+  /** ms since the epoch. */
+  readonly now: number;
+  /** When the record goes by itself unless touched: min(now + idle, absolute), ms since the epoch. */
+  readonly expiresAt: number;
+  /** Absolute end, ms since the epoch; the score of the index entries. */
+  readonly absoluteAt: number;
+  /** Keyed hash of issuer and subject. */
+  readonly subjectKey: string;
+  /** Keyed hash of issuer and the provider's session id, where the provider names one. */
+  readonly providerSessionKey: string | undefined;
+  /** When the login began (ms): a tombstone written at or after it undoes the creation (D-18). */
+  readonly startedAt: number;
+  /** Sessions a user may have; the oldest end. 0 = no bound. */
+  readonly maxPerSubject: number;
+};
+
+/** A guarded change of an existing session. Absent members stay as they are. */
+export type SessionChange = {
+  readonly hot?: Buffer;
+  readonly cold?: Buffer;
+  readonly tokens?: ReadonlyMap<string, Buffer>;
+};
+
+/** Which session to end, with the index entries to clean where they are known. */
+export type SessionEnd = {
+  readonly locator: string;
+  readonly subjectKey: string | undefined;
+  readonly providerSessionKey: string | undefined;
+};
+
+/** What is consumed once for the whole cluster: a login's state, or a token id. */
+export type OnceKind = 'state' | 'jti';
+
+/** How the store is doing, for /readyz and metrics. */
+export type StoreStatus = {
+  readonly reachable: boolean;
+  /** True once a command has succeeded since the start (D-43). */
+  readonly reachedOnce: boolean;
+};
+
+/**
+ * Sessions by locator (D-12, D-18). Implemented by store-memory.ts and store-valkey.ts, which pass one contract test.
+ * All times are ms since the epoch and come from the caller, so that a test's clock rules.
+ *
+ * Every method throws SallyportError `store_unavailable` when the store cannot answer in time: a missing session is
+ * an answer, an outage never is (R-006).
+ */
+export type SessionStore = {
+  readonly kind: 'memory' | 'redis';
+  /**
+   * Write index, then session, then read the tombstones and undo the write if one is as new as `startedAt`.
+   * Ends the user's oldest sessions above `maxPerSubject`. Never overwrites an existing locator (throws).
+   */
+  create(creation: SessionCreation): Promise<'created' | 'ended'>;
+  /** One look-up; `undefined` if the session does not exist. */
+  readHot(locator: string, now: number): Promise<StoredHot | undefined>;
+  /** The whole record; not for the hot path. */
+  readAll(locator: string, now: number): Promise<StoredSession | undefined>;
+  /**
+   * Note that the session was seen: sets last seen and the expiry, neither ever backwards, only if it exists.
+   * False = the session is gone (D-17).
+   */
+  touch(locator: string, now: number, expiresAt: number): Promise<boolean>;
+  /**
+   * Write only if the session exists and is at `revision`; raises the revision by one. `gone` and `conflict` change
+   * nothing (D-18: no write can resurrect a session).
+   */
+  update(
+    locator: string,
+    revision: number,
+    change: SessionChange,
+    now: number,
+  ): Promise<'written' | 'gone' | 'conflict'>;
+  /** End one session; true if it existed. */
+  destroy(end: SessionEnd): Promise<boolean>;
+  /** Tombstone the user, then end all sessions of it; returns the locators ended. */
+  destroyBySubject(subjectKey: string, now: number, tombstoneTtlMs: number): Promise<readonly string[]>;
+  /** Tombstone the provider's session, then end all of ours that belong to it; returns the locators ended. */
+  destroyByProviderSession(key: string, now: number, tombstoneTtlMs: number): Promise<readonly string[]>;
+  /** Locators of a user's sessions whose absolute end lies ahead, oldest end first. */
+  listBySubject(subjectKey: string, now: number): Promise<readonly string[]>;
+  /** True exactly once for each (kind, id) within `ttlMs`. */
+  consumeOnce(kind: OnceKind, id: string, now: number, ttlMs: number): Promise<boolean>;
+  /** Ask the store for a sign of life. */
+  ping(): Promise<void>;
+  status(): StoreStatus;
+  /** Free connections and timers. */
+  close(): Promise<void>;
+};
