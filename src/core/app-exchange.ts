@@ -1,0 +1,62 @@
+import type { HttpResponse } from 'uWebSockets.js';
+import {
+  PROBLEM_DUPLICATE,
+  PROBLEM_FORWARDED,
+  PROBLEM_FRAMING,
+  PROBLEM_METHOD,
+  PROBLEM_TARGET,
+  PROBLEM_TARGET_LENGTH,
+  type RequestContext,
+} from './context.ts';
+import { SallyportError } from './errors.ts';
+
+/** One request under way on a native connection. Everything that writes an answer goes through it. */
+export type Exchange = {
+  readonly res: HttpResponse;
+  readonly context: RequestContext;
+  readonly startedAt: number;
+  /** False once the client has left or the answer is written: the native response must not be touched then. */
+  open: boolean;
+  /** Runs once if the client leaves before the answer is written. */
+  onAbort: (() => void) | undefined;
+};
+
+/** What the parser lets through and we do not (SECURITY §3), before any side effect. */
+export function findRequestProblem(context: RequestContext, overloaded: boolean): SallyportError | undefined {
+  const { problems } = context;
+  if (overloaded) return new SallyportError('overloaded', { retryAfterS: 1 });
+  if (problems === 0) return undefined;
+  if ((problems & PROBLEM_METHOD) !== 0) return new SallyportError('method_not_allowed', { detail: 'unknown method' });
+  if ((problems & PROBLEM_FRAMING) !== 0) return new SallyportError('bad_request', { detail: 'ambiguous framing' });
+  if ((problems & PROBLEM_TARGET_LENGTH) !== 0) return new SallyportError('target_too_long');
+  if ((problems & PROBLEM_TARGET) !== 0) return new SallyportError('ambiguous_target', { detail: 'characters' });
+  if ((problems & PROBLEM_DUPLICATE) !== 0)
+    return new SallyportError('bad_request', { detail: 'a single-valued header came twice' });
+  if ((problems & PROBLEM_FORWARDED) !== 0 && context.trusted)
+    return new SallyportError('forwarded_headers_invalid', { detail: 'repeated' });
+  return undefined;
+}
+
+/** The body of a POST, at most `maxBytes`. @throws body_too_large, bad_request if the client leaves. */
+export function readBody(exchange: Exchange, maxBytes: number): Promise<string> {
+  const { res, context } = exchange;
+  return new Promise((resolve, reject) => {
+    if (context.contentLength > maxBytes) {
+      reject(new SallyportError('body_too_large'));
+      return;
+    }
+    const chunks: Buffer[] = [];
+    let size = 0;
+    exchange.onAbort = () => reject(new SallyportError('bad_request', { detail: 'the client left' }));
+    res.onData((chunk, last) => {
+      size += chunk.byteLength;
+      if (size > maxBytes) {
+        reject(new SallyportError('body_too_large'));
+        return;
+      }
+      // The native memory is gone after this call: copy.
+      chunks.push(Buffer.from(new Uint8Array(chunk)));
+      if (last) resolve(Buffer.concat(chunks).toString('utf8'));
+    });
+  });
+}

@@ -1,0 +1,54 @@
+import { type AddressMatcher, clientAddress } from './address.ts';
+import type { Exchange } from './app-exchange.ts';
+import type { Clock } from './clock.ts';
+import type { RequestContext } from './context.ts';
+import type { DeniedLog } from './denied-log.ts';
+import { ERRORS, type ErrorCode } from './errors.ts';
+import type { Logger } from './log.ts';
+
+/** What request lines are written with. */
+export type RequestLogServices = {
+  readonly trusted: AddressMatcher;
+  readonly clock: Clock;
+  readonly log: Logger;
+  readonly denied: DeniedLog;
+};
+
+const PATH_MAX_CHARS = 256;
+
+/** The client's address as the gateway saw it (SPEC §6). */
+export function clientIpOf(services: { readonly trusted: AddressMatcher }, context: RequestContext): string {
+  return clientAddress(context.peer, context.forwardedFor, services.trusted);
+}
+
+/** One line for a refusal, if its code's bucket has room (D-10). Paths without queries: those may hold secrets. */
+export function logRefusal(services: RequestLogServices, exchange: Exchange, code: ErrorCode, reason: string): void {
+  const { denied, log } = services;
+  const { level } = ERRORS[code];
+  if (!log.isLevelEnabled(level)) return;
+  const suppressed = denied.admit(code);
+  if (suppressed === undefined) return;
+  const line = {
+    code,
+    reason,
+    ...requestFields(services, exchange.context),
+    ...(suppressed === 0 ? {} : { suppressed }),
+  };
+  log[level](line, code);
+}
+
+/** One line for an answered request (`log.access: all`). */
+export function logAccess(services: RequestLogServices, exchange: Exchange, status: number, code: string): void {
+  const ms = services.clock.now() - exchange.startedAt;
+  const line = { ...requestFields(services, exchange.context), status, ...(code === '' ? {} : { code }), ms };
+  services.log.info(line, 'request');
+}
+
+function requestFields(services: RequestLogServices, context: RequestContext) {
+  return {
+    request_id: context.requestId,
+    client_ip: clientIpOf(services, context),
+    method: context.method,
+    path: context.path.slice(0, PATH_MAX_CHARS),
+  };
+}

@@ -1,0 +1,35 @@
+import type { Logger } from './log.ts';
+
+/** Changes of state that somebody may have to account for later (SPEC §16); never sampled (D-10). */
+export type AuditEvent =
+  | 'login'
+  | 'login_failed'
+  | 'logout'
+  | 'logout_everywhere'
+  | 'session_ended_by_tombstone'
+  | 'csrf_refused'
+  | 'identity_value_dropped';
+
+/** What an audit line may say: public names only, no token, handle, code or secret (R-012). */
+export type AuditFields = {
+  readonly requestId?: string;
+  readonly site?: string;
+  readonly idp?: string;
+  readonly issuer?: string;
+  readonly subject?: string;
+  /** Public session id. */
+  readonly session?: string;
+  readonly clientIp?: string;
+  readonly reason?: string;
+  readonly count?: number;
+};
+
+/** Writes one line per event. */
+export type Audit = (event: AuditEvent, fields: AuditFields) => void;
+
+/** Audit events go to the log, marked `audit: true`, at level info. */
+export function createAudit(log: Logger): Audit {
+  return (event, fields) => {
+    log.info({ audit: true, event, ...fields }, event);
+  };
+}

@@ -1,0 +1,252 @@
+// hot: bench/context.ts
+import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
+import type { AddressMatcher } from './address.ts';
+import { isCleanTarget } from './path.ts';
+
+/** Framing that two parsers could read differently (SECURITY §3.2): refused before any side effect. */
+export const PROBLEM_FRAMING = 1;
+/** A method outside the closed list, or not in upper case (R-011). */
+export const PROBLEM_METHOD = 2;
+/** Controls, `#`, `\` or non-ASCII in the request target. */
+export const PROBLEM_TARGET = 4;
+/** A header of the gateway's family came more than once (D-03). */
+export const PROBLEM_FORWARDED = 8;
+/** A single-valued header (Host, Authorization, Origin, …) came more than once. */
+export const PROBLEM_DUPLICATE = 16;
+/** The target exceeds limits.target_bytes. */
+export const PROBLEM_TARGET_LENGTH = 32;
+
+/**
+ * One request, copied out of the native objects in one synchronous pass: one hidden class, strings only, valid after
+ * any await. Empty text stands for an absent header.
+ */
+export class RequestContext {
+  method = '';
+  /** Raw path, as sent. */
+  path = '';
+  /** Raw query without `?`. */
+  query = '';
+  host = '';
+  cookie = '';
+  origin = '';
+  referer = '';
+  accept = '';
+  authorization = '';
+  contentType = '';
+  secFetchSite = '';
+  secFetchMode = '';
+  secFetchDest = '';
+  secPurpose = '';
+  forwardedFor = '';
+  forwardedHost = '';
+  forwardedMethod = '';
+  forwardedProto = '';
+  forwardedUri = '';
+  /** `Access-Control-Request-Method`: with Origin and OPTIONS it makes a preflight. */
+  corsMethod = '';
+  corsHeaders = '';
+  csrfProof = '';
+  gatewaySecret = '';
+  upgrade = '';
+  webSocketKey = '';
+  userAgent = '';
+  /** Declared body length; -1 = none declared. */
+  contentLength = -1;
+  chunked = false;
+  /** A client certificate header was seen. */
+  certificateSeen = false;
+  /** PROBLEM_* bits. */
+  problems = 0;
+  /** Address bytes of the socket's peer. */
+  peer: Uint8Array = NO_ADDRESS;
+  /** The peer is one of the trusted proxies. */
+  trusted = false;
+  /** Names the request in answers and logs; made at first need by the app. */
+  requestId = '';
+}
+
+const NO_ADDRESS = new Uint8Array(4);
+const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
+
+/** Fills contexts. One per listener. */
+export type ContextReader = {
+  /** Copy what the program reads of a request. The object is reused by the next call unless `keep` is called. */
+  read(res: HttpResponse, req: HttpRequest): RequestContext;
+  /** The last context outlives its turn (an await follows): the next request gets a new object. */
+  keep(): void;
+};
+
+/**
+ * Create a reader with one preallocated context (D-08).
+ * @param options.csrfHeader lower-case name of the CSRF proof header.
+ * @param options.targetMaxBytes longest path and query together.
+ */
+export function createContextReader(options: {
+  readonly trusted: AddressMatcher;
+  readonly csrfHeader: string;
+  readonly targetMaxBytes: number;
+}): ContextReader {
+  let context = new RequestContext();
+  const { trusted, csrfHeader, targetMaxBytes } = options;
+  const visit = (name: string, value: string): void => readHeader(context, name, value, csrfHeader);
+  return {
+    read(res, req) {
+      reset(context);
+      context.method = req.getCaseSensitiveMethod();
+      context.path = req.getUrl();
+      context.query = req.getQuery() ?? '';
+      if (!METHODS.has(context.method)) context.problems |= PROBLEM_METHOD;
+      if (context.path.length + context.query.length > targetMaxBytes) context.problems |= PROBLEM_TARGET_LENGTH;
+      else if (!isCleanTarget(context.path) || !isCleanTarget(context.query)) context.problems |= PROBLEM_TARGET;
+      req.forEach(visit);
+      if (context.chunked && context.contentLength !== -1) context.problems |= PROBLEM_FRAMING;
+      context.peer = new Uint8Array(res.getRemoteAddress());
+      context.trusted = trusted(context.peer);
+      return context;
+    },
+    keep() {
+      context = new RequestContext();
+    },
+  };
+}
+
+/** Switch on the name's length first: most of a browser's headers are of no interest to us (D-08). */
+function readHeader(context: RequestContext, name: string, value: string, csrfHeader: string): void {
+  switch (name.length) {
+    case 4:
+      if (name === 'host') context.host = single(context, context.host, value);
+      break;
+    case 6:
+      if (name === 'cookie') context.cookie = context.cookie === '' ? value : `${context.cookie}; ${value}`;
+      else if (name === 'accept') context.accept = value;
+      else if (name === 'origin') context.origin = single(context, context.origin, value);
+      break;
+    case 7:
+      if (name === 'referer') context.referer = value;
+      else if (name === 'upgrade') context.upgrade = value;
+      else if (name === 'trailer') context.problems |= PROBLEM_FRAMING;
+      break;
+    case 10:
+      if (name === 'user-agent') context.userAgent = value;
+      break;
+    case 11:
+      if (name === 'sec-purpose') context.secPurpose = value;
+      break;
+    case 12:
+      if (name === 'content-type') context.contentType = single(context, context.contentType, value);
+      break;
+    case 13:
+      if (name === 'authorization') context.authorization = single(context, context.authorization, value);
+      break;
+    case 14:
+      readFourteen(context, name, value);
+      break;
+    case 15:
+      if (name === 'x-forwarded-uri') context.forwardedUri = family(context, context.forwardedUri, value);
+      else if (name === 'x-forwarded-for') context.forwardedFor = list(context.forwardedFor, value);
+      break;
+    case 16:
+      if (name === 'x-forwarded-host') context.forwardedHost = family(context, context.forwardedHost, value);
+      break;
+    case 17:
+      if (name === 'x-forwarded-proto') context.forwardedProto = family(context, context.forwardedProto, value);
+      else if (name === 'transfer-encoding') readTransferEncoding(context, value);
+      else if (name === 'sec-websocket-key') context.webSocketKey = single(context, context.webSocketKey, value);
+      break;
+    case 18:
+      if (name === 'x-forwarded-method') context.forwardedMethod = family(context, context.forwardedMethod, value);
+      else if (name === 'x-sallyport-secret') context.gatewaySecret = single(context, context.gatewaySecret, value);
+      break;
+    case 27:
+      readCertificate(context, name);
+      break;
+    case 29:
+      if (name === 'access-control-request-method') context.corsMethod = value;
+      break;
+    case 30:
+      if (name === 'access-control-request-headers') context.corsHeaders = value;
+      break;
+  }
+  if (name === csrfHeader) context.csrfProof = value;
+}
+
+function readFourteen(context: RequestContext, name: string, value: string): void {
+  if (name === 'sec-fetch-site') context.secFetchSite = value;
+  else if (name === 'sec-fetch-mode') context.secFetchMode = value;
+  else if (name === 'sec-fetch-dest') context.secFetchDest = value;
+  else if (name === 'content-length') {
+    const length = decimal(value);
+    if (context.contentLength !== -1 || length === -1) context.problems |= PROBLEM_FRAMING;
+    else context.contentLength = length;
+  }
+}
+
+/** Exactly `chunked`, once: a second line or another coding is read differently by other parsers (SECURITY §3.2). */
+function readTransferEncoding(context: RequestContext, value: string): void {
+  if (context.chunked || value !== 'chunked') context.problems |= PROBLEM_FRAMING;
+  context.chunked = true;
+}
+
+/** Two certificates from one gateway cannot both be the client's (FH-097). The value itself is not used yet. */
+function readCertificate(context: RequestContext, name: string): void {
+  if (name !== 'x-forwarded-tls-client-cert') return;
+  if (context.certificateSeen) context.problems |= PROBLEM_FORWARDED;
+  context.certificateSeen = true;
+}
+
+function single(context: RequestContext, present: string, value: string): string {
+  if (present !== '') context.problems |= PROBLEM_DUPLICATE;
+  return value;
+}
+
+function family(context: RequestContext, present: string, value: string): string {
+  if (present !== '') context.problems |= PROBLEM_FORWARDED;
+  return value;
+}
+
+function list(present: string, value: string): string {
+  return present === '' ? value : `${present},${value}`;
+}
+
+/** RFC 9110 §8.6 `1*DIGIT`, at most 15 of them; -1 for anything else. */
+function decimal(text: string): number {
+  if (text.length === 0 || text.length > 15) return -1;
+  let number = 0;
+  for (let i = 0; i < text.length; i++) {
+    const digit = text.charCodeAt(i) - 0x30;
+    if (digit < 0 || digit > 9) return -1;
+    number = number * 10 + digit;
+  }
+  return number;
+}
+
+function reset(context: RequestContext): void {
+  context.host = '';
+  context.cookie = '';
+  context.origin = '';
+  context.referer = '';
+  context.accept = '';
+  context.authorization = '';
+  context.contentType = '';
+  context.secFetchSite = '';
+  context.secFetchMode = '';
+  context.secFetchDest = '';
+  context.secPurpose = '';
+  context.forwardedFor = '';
+  context.forwardedHost = '';
+  context.forwardedMethod = '';
+  context.forwardedProto = '';
+  context.forwardedUri = '';
+  context.corsMethod = '';
+  context.corsHeaders = '';
+  context.csrfProof = '';
+  context.gatewaySecret = '';
+  context.upgrade = '';
+  context.webSocketKey = '';
+  context.userAgent = '';
+  context.contentLength = -1;
+  context.chunked = false;
+  context.certificateSeen = false;
+  context.problems = 0;
+  context.requestId = '';
+}

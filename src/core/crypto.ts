@@ -1,0 +1,134 @@
+import {
+  createCipheriv,
+  createDecipheriv,
+  createHash,
+  createHmac,
+  createSecretKey,
+  hkdfSync,
+  type KeyObject,
+  randomBytes,
+  timingSafeEqual,
+} from 'node:crypto';
+
+/** What a derived key is for; each label yields an unrelated key (D-27). */
+export type KeyLabel = 'session' | 'transaction' | 'csrf' | 'log' | 'index';
+
+/** Derived keys of all configured seal keys. */
+export type KeyRing = {
+  /** Id of the key that writes. */
+  readonly writerId: string;
+  /** Ids of all keys, writer first. */
+  readonly ids: readonly string[];
+  /** The derived key of one seal key; undefined for an unknown id. */
+  find(id: string, label: KeyLabel): KeyObject | undefined;
+};
+
+const FORMAT_VERSION = 1;
+const NONCE_BYTES = 12;
+const TAG_BYTES = 16;
+const LABELS: readonly KeyLabel[] = ['session', 'transaction', 'csrf', 'log', 'index'];
+
+/**
+ * Derive the labelled keys of every seal key with HKDF-SHA-256 (RFC 5869). `KeyObject`s, because sealing with a raw
+ * Buffer key costs 30 µs where a KeyObject costs 8 (DECISIONS §0).
+ * @param seals configured server keys, writer first; 32 bytes each.
+ */
+export function createKeyRing(seals: readonly { readonly id: string; readonly secret: Buffer }[]): KeyRing {
+  const [writer] = seals;
+  if (writer === undefined) throw new TypeError('a key ring needs at least one seal key');
+  const keys = new Map<string, KeyObject>();
+  for (const seal of seals) {
+    for (const label of LABELS) {
+      const bytes = hkdfSync('sha256', seal.secret, Buffer.alloc(0), `sallyport ${label} v${FORMAT_VERSION}`, 32);
+      keys.set(`${seal.id} ${label}`, createSecretKey(Buffer.from(bytes)));
+    }
+  }
+  return {
+    writerId: writer.id,
+    ids: seals.map((seal) => seal.id),
+    find: (id, label) => keys.get(`${id} ${label}`),
+  };
+}
+
+/** A new secret of `bytes` random bytes (default 256 bit) in base64url. */
+export function randomToken(bytes = 32): string {
+  return randomBytes(bytes).toString('base64url');
+}
+
+/** base64url(SHA-256(text)): 43 characters. */
+export function sha256Base64url(text: string): string {
+  return createHash('sha256').update(text).digest('base64url');
+}
+
+/** base64url(HMAC-SHA-256(key, text)): 43 characters. */
+export function hmacBase64url(key: KeyObject, text: string): string {
+  return createHmac('sha256', key).update(text).digest('base64url');
+}
+
+/**
+ * The key of one sealed thing: HKDF-Expand for one block, i.e. one HMAC of the context under a server key
+ * (RFC 5869 §2.3 with L = HashLen). The context holds a secret (the handle), so that neither the store nor the
+ * server key alone opens anything (D-13).
+ */
+export function deriveKey(serverKey: KeyObject, context: string): KeyObject {
+  return createSecretKey(createHmac('sha256', serverKey).update(context).update('\x01').digest());
+}
+
+/** Equal, in time that depends on the lengths only (R-014). */
+export function equalSecret(a: string, b: string): boolean {
+  const left = createHash('sha256').update(a).digest();
+  const right = createHash('sha256').update(b).digest();
+  return timingSafeEqual(left, right);
+}
+
+/**
+ * Seal with AES-256-GCM under a fresh random nonce. Layout: version (1), key id length (1), key id, nonce (12),
+ * ciphertext, tag (16).
+ * @param aad what the ciphertext is bound to, e.g. `<locator>:h`; the format version is always bound too.
+ */
+export function sealBytes(key: KeyObject, keyId: string, plain: Buffer, aad: string): Buffer {
+  const id = Buffer.from(keyId, 'utf8');
+  const nonce = randomBytes(NONCE_BYTES);
+  const cipher = createCipheriv('aes-256-gcm', key, nonce);
+  cipher.setAAD(Buffer.from(`${aad}:v${FORMAT_VERSION}`, 'utf8'));
+  const body = cipher.update(plain);
+  cipher.final();
+  return Buffer.concat([Buffer.from([FORMAT_VERSION, id.length]), id, nonce, body, cipher.getAuthTag()]);
+}
+
+/** Id of the key that sealed these bytes; undefined if they are not of our format. */
+export function sealedKeyId(sealed: Buffer): string | undefined {
+  const idLength = sealed[1];
+  if (sealed[0] !== FORMAT_VERSION || idLength === undefined) return undefined;
+  if (sealed.length < 2 + idLength + NONCE_BYTES + TAG_BYTES) return undefined;
+  return sealed.toString('utf8', 2, 2 + idLength);
+}
+
+/** Open what `sealBytes` made; undefined if it is damaged, foreign or bound to something else. */
+export function openBytes(key: KeyObject, sealed: Buffer, aad: string): Buffer | undefined {
+  const id = sealedKeyId(sealed);
+  if (id === undefined) return undefined;
+  // The length as written: an id that is no UTF-8 is longer once decoded.
+  const start = 2 + (sealed[1] ?? 0);
+  const end = sealed.length - TAG_BYTES;
+  const decipher = createDecipheriv('aes-256-gcm', key, sealed.subarray(start, start + NONCE_BYTES), {
+    authTagLength: TAG_BYTES,
+  });
+  decipher.setAAD(Buffer.from(`${aad}:v${FORMAT_VERSION}`, 'utf8'));
+  decipher.setAuthTag(sealed.subarray(end));
+  const body = decipher.update(sealed.subarray(start + NONCE_BYTES, end));
+  try {
+    decipher.final();
+  } catch {
+    // The one outcome of a wrong tag: the caller treats the bytes as absent.
+    return undefined;
+  }
+  return body;
+}
+
+/** Nonce and tag of sealed bytes as one short key: equal exactly when the ciphertext is the same (D-13). */
+export function sealFingerprint(sealed: Buffer): string {
+  const idLength = sealed[1] ?? 0;
+  const nonce = sealed.toString('latin1', 2 + idLength, 2 + idLength + NONCE_BYTES);
+  return nonce + sealed.toString('latin1', sealed.length - TAG_BYTES);
+}

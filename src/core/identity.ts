@@ -1,0 +1,156 @@
+import type { IdentityHeader, PrincipalField } from './config/types.ts';
+import { LIMITS } from './limits.ts';
+import type { Principal, SessionHot } from './session.ts';
+
+/** What the identity headers are built from. */
+export type IdentitySource = { readonly hot: SessionHot; readonly publicId: string };
+
+/** Identity headers as a flat list: name, value, name, value, … */
+export type HeaderList = readonly string[];
+
+/** Builds the headers of an allow answer. */
+export type IdentityHeaders = {
+  /** Every configured name with an empty value (D-04): for public routes and preflights. */
+  readonly blank: HeaderList;
+  /** The names alone, in lower case. */
+  readonly names: readonly string[];
+  /** The headers of a session; built once for each decoded session, not for each request. */
+  build(source: IdentitySource): HeaderList;
+};
+
+type ValueOf = (source: IdentitySource) => string;
+
+/**
+ * Compile the configured identity headers (SPEC §6, D-04, D-05).
+ * @param onOversize called at most once, with the size in bytes, when a session's headers exceed 4 KiB.
+ * @param onControl called with the header's name when a value held control characters and was made empty.
+ */
+export function compileIdentityHeaders(
+  headers: readonly IdentityHeader[],
+  events: { onOversize(bytes: number): void; onControl(name: string): void },
+): IdentityHeaders {
+  const compiled = headers.map((header) => ({ name: header.name, readValue: compileValue(header.source) }));
+  let warned = false;
+  return {
+    blank: compiled.flatMap(({ name }) => [name, '']),
+    names: compiled.map(({ name }) => name.toLowerCase()),
+    build(source) {
+      const list: string[] = [];
+      let bytes = 0;
+      for (const { name, readValue } of compiled) {
+        let value = readValue(source);
+        if (hasControl(value)) {
+          events.onControl(name);
+          value = '';
+        }
+        list.push(name, value);
+        bytes += name.length + value.length + 4;
+      }
+      if (bytes > LIMITS.identityHeadersWarnBytes && !warned) {
+        warned = true;
+        events.onOversize(bytes);
+      }
+      return list;
+    },
+  };
+}
+
+/** Percent-encode what is not visible ASCII or an inner space; control characters are kept for the caller to see. */
+export function encodeHeaderValue(text: string): string {
+  return text.replace(/^ | $|[^\x00-\x7f]+/gu, (part) => encodeURIComponent(part.toWellFormed()));
+}
+
+/** As `encodeHeaderValue`, and `%` and `,` too, so that a joined list can be taken apart again (D-05). */
+export function encodeListItem(text: string): string {
+  return encodeHeaderValue(text.replaceAll('%', '%25').replaceAll(',', '%2C'));
+}
+
+/** The value at a JSON Pointer (RFC 6901), or undefined. Own members only. */
+export function valueAtPointer(document: unknown, pointer: string): unknown {
+  if (pointer === '') return document;
+  let value = document;
+  for (const token of pointer.slice(1).split('/')) {
+    const name = token.replaceAll('~1', '/').replaceAll('~0', '~');
+    if (value === null || typeof value !== 'object' || !Object.hasOwn(value, name)) return undefined;
+    // RFC 6901 §4 knows indexes of an array and nothing else of it: `length` is no claim.
+    if (Array.isArray(value) && name === 'length') return undefined;
+    value = (value as Record<string, unknown>)[name];
+  }
+  return value;
+}
+
+function compileValue(source: IdentityHeader['source']): ValueOf {
+  switch (source.kind) {
+    case 'token':
+      return ({ hot }) => tokenValue(hot, source.raw);
+    case 'principal':
+      return ({ hot }) => textOf(principalField(hot.principal, source.field), source.list);
+    case 'claim':
+      return ({ hot }) => textOf(valueAtPointer(hot.principal.claims, source.pointer), source.list);
+    case 'session':
+      return (session) => sessionField(session, source.field);
+  }
+}
+
+/** A DPoP-bound token is worth nothing as Bearer and is never sent as one (D-36, R-089). */
+function tokenValue(hot: SessionHot, raw: boolean): string {
+  if (hot.accessToken === '' || hot.tokenType.toLowerCase() !== 'bearer') return '';
+  return raw ? hot.accessToken : `Bearer ${hot.accessToken}`;
+}
+
+function principalField(principal: Principal, field: PrincipalField): unknown {
+  switch (field) {
+    case 'user_id':
+      return principal.userId;
+    case 'username':
+      return principal.username;
+    case 'email':
+      return principal.email;
+    case 'email_verified':
+      return principal.emailVerified;
+    case 'name':
+      return principal.name;
+    case 'roles':
+      return principal.roles;
+    case 'groups':
+      return principal.groups;
+    case 'issuer':
+      return principal.issuer;
+  }
+}
+
+function sessionField(source: IdentitySource, field: 'public_id' | 'idp' | 'acr' | 'auth_time'): string {
+  switch (field) {
+    case 'public_id':
+      return source.publicId;
+    case 'idp':
+      return encodeHeaderValue(source.hot.idp);
+    case 'acr':
+      return encodeHeaderValue(source.hot.acr ?? '');
+    case 'auth_time':
+      return source.hot.authTime === undefined ? '' : String(Math.floor(source.hot.authTime / 1000));
+  }
+}
+
+function textOf(value: unknown, list: 'first' | { readonly join: string }): string {
+  if (Array.isArray(value)) {
+    const items = value
+      .filter(isScalar)
+      .map(String)
+      .filter((item) => item !== '');
+    return list === 'first' ? encodeListItem(items[0] ?? '') : items.map(encodeListItem).join(list.join);
+  }
+  return isScalar(value) ? encodeHeaderValue(String(value)) : '';
+}
+
+function isScalar(value: unknown): value is string | number | boolean {
+  return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
+}
+
+function hasControl(value: string): boolean {
+  for (let i = 0; i < value.length; i++) {
+    const code = value.charCodeAt(i);
+    if (code < 0x20 || code === 0x7f) return true;
+  }
+  return false;
+}

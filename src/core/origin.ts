@@ -1,0 +1,94 @@
+import type { Config } from './config/types.ts';
+import type { RequestContext } from './context.ts';
+import { equalSecret } from './crypto.ts';
+import type { SiteRuntime } from './sites.ts';
+
+/** Header pairs of an answer. */
+export type HeaderPairs = readonly (readonly [string, string])[];
+
+/** CORS and CSRF rules of a configuration, compiled. */
+export type OriginRules = {
+  /**
+   * CORS headers for an answer to `origin` (R-153): its own text only, credentials, exposed headers; nothing for an
+   * origin that is not allowed or absent. `Vary: Origin` in every case.
+   */
+  corsHeaders(site: SiteRuntime | undefined, origin: string): HeaderPairs;
+  /** The answer's headers for a preflight of an allowed origin; undefined if it is not allowed. */
+  preflightHeaders(site: SiteRuntime, context: RequestContext): HeaderPairs | undefined;
+};
+
+/** HEAD, GET and OPTIONS change nothing (RFC 9110 §9.2.1); everything else is unsafe (R-151). */
+export function isUnsafeMethod(method: string): boolean {
+  return method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS';
+}
+
+/** A real CORS preflight: OPTIONS with Origin and Access-Control-Request-Method (Fetch standard). */
+export function isPreflight(method: string, context: RequestContext): boolean {
+  return method === 'OPTIONS' && context.origin !== '' && context.corsMethod !== '';
+}
+
+/**
+ * True for a top-level navigation by a person: the only request that a redirect to a login page helps (SPEC §6).
+ * Fetch Metadata decides where the browser sends it, else method and Accept.
+ * @param method of the original request.
+ */
+export function isNavigation(method: string, context: RequestContext): boolean {
+  if (method !== 'GET' && method !== 'HEAD') return false;
+  if (context.webSocketKey !== '' || context.upgrade !== '') return false;
+  if (context.secFetchMode !== '' || context.secFetchDest !== '') {
+    return context.secFetchMode === 'navigate' && (context.secFetchDest === 'document' || context.secFetchDest === '');
+  }
+  return context.accept.includes('text/html');
+}
+
+/** Compile the CORS rules. */
+export function compileOriginRules(config: Config): OriginRules {
+  const { allowHeaders, exposeHeaders, maxAgeMs } = config.cors;
+  const vary = ['vary', 'Origin'] as const;
+  const expose = ['access-control-expose-headers', exposeHeaders.join(', ')] as const;
+  const credentials = ['access-control-allow-credentials', 'true'] as const;
+  const allowedHeaders = [...new Set([...allowHeaders, config.csrf.header.toLowerCase()])].join(', ');
+  return {
+    corsHeaders(site, origin) {
+      if (site === undefined || origin === '' || !site.allowsOrigin(origin)) return [vary];
+      return [vary, ['access-control-allow-origin', origin], credentials, expose];
+    },
+    preflightHeaders(site, context) {
+      if (!site.allowsOrigin(context.origin)) return undefined;
+      return [
+        ['vary', 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers'],
+        ['access-control-allow-origin', context.origin],
+        credentials,
+        ['access-control-allow-methods', 'GET, HEAD, POST, PUT, PATCH, DELETE'],
+        ['access-control-allow-headers', allowedHeaders],
+        ['access-control-max-age', String(Math.floor(maxAgeMs / 1000))],
+      ];
+    },
+  };
+}
+
+/**
+ * Why an unsafe request fails the origin rule, or undefined if it passes (R-150): Sec-Fetch-Site `same-origin`, else an
+ * allowed Origin, else an allowed Referer.
+ * @param silent what a request without any of the three means: `allow` for third-party apps behind verify, whose
+ * non-browser clients send none (every browser that sends cookies sends one on unsafe requests); `refuse` elsewhere.
+ */
+export function originProblem(
+  context: RequestContext,
+  site: SiteRuntime,
+  silent: 'allow' | 'refuse',
+): string | undefined {
+  const { secFetchSite, origin, referer } = context;
+  if (secFetchSite === 'cross-site' || secFetchSite === 'none') return 'fetch_site';
+  if (origin !== '') return site.allowsOrigin(origin) ? undefined : 'origin';
+  if (secFetchSite === 'same-origin') return undefined;
+  if (referer !== '')
+    return URL.canParse(referer) && site.allowsOrigin(new URL(referer).origin) ? undefined : 'referer';
+  if (secFetchSite !== '') return 'fetch_site';
+  return silent === 'allow' ? undefined : 'no_origin';
+}
+
+/** True if the request carries the configured CSRF proof header (mode `header`, SPEC §10). */
+export function hasCsrfProof(context: RequestContext, expected: string): boolean {
+  return context.csrfProof !== '' && equalSecret(context.csrfProof, expected);
+}

@@ -1,0 +1,188 @@
+import type { Config } from './config/types.ts';
+import type { RequestContext } from './context.ts';
+import { ERRORS, type ErrorCode, type SallyportError } from './errors.ts';
+import type { HeaderPairs, OriginRules } from './origin.ts';
+import { type Page, type PageAction, renderPage } from './pages.ts';
+import type { SiteRuntime } from './sites.ts';
+
+/** An answer as a value: flows make it, reply.ts writes it. */
+export type Reply = {
+  readonly status: number;
+  /** Lower-case names; a name may repeat (`set-cookie`). */
+  readonly headers: HeaderPairs;
+  readonly body: string;
+};
+
+/** One occurrence of an error, and who is looking at it. */
+export type Problem = {
+  readonly code: ErrorCode;
+  /** Public sentence; the table's if absent. */
+  readonly detail?: string | undefined;
+  readonly loginUrl?: string | undefined;
+  readonly retryAfterS?: number | undefined;
+  readonly headers?: HeaderPairs;
+  /** A person is looking: a page instead of JSON. */
+  readonly navigation: boolean;
+  readonly site: SiteRuntime | undefined;
+};
+
+/** Makes the answers that are not a flow's own. */
+export type Replies = {
+  /** RFC 9457 problem+json, or a readable page for a navigation (SPEC §1). */
+  problem(context: RequestContext, problem: Problem): Reply;
+  /** A page of ours with status, policy and the common headers. */
+  page(site: SiteRuntime | undefined, status: number, page: PageContent, headers?: HeaderPairs): Reply;
+  /** JSON that depends on a session: `no-store`, CORS for an allowed origin. */
+  json(
+    context: RequestContext,
+    site: SiteRuntime | undefined,
+    status: number,
+    body: object,
+    headers?: HeaderPairs,
+  ): Reply;
+  /** 302, or 303 after a POST (R-048). */
+  redirect(context: RequestContext, location: string, headers?: HeaderPairs): Reply;
+  /** nosniff, referrer policy, CSP, no-store and HSTS of our own answers (R-009, R-010). */
+  commonHeaders(site: SiteRuntime | undefined): HeaderPairs;
+};
+
+/** What a page of ours shows. */
+export type PageContent = Omit<Parameters<typeof renderPage>[0], 'csp'>;
+
+/** Compile the makers of our own answers. */
+export function compileReplies(config: Config, origin: OriginRules): Replies {
+  const { csp } = config.securityHeaders;
+  const common = compileCommonHeaders(config);
+  const html: HtmlMaker = (site, status, page, headers) => ({
+    status,
+    headers: [
+      ...common(site),
+      ['content-type', 'text/html; charset=utf-8'],
+      ['content-security-policy', page.csp],
+      ...headers,
+    ],
+    body: page.html,
+  });
+  const json: JsonMaker = (context, site, status, type, body, headers) => ({
+    status,
+    headers: [
+      ...common(site),
+      ['content-type', type],
+      ['content-security-policy', csp],
+      ['cross-origin-resource-policy', 'same-origin'],
+      ...origin.corsHeaders(site, context.origin),
+      ...headers,
+    ],
+    body: JSON.stringify(body),
+  });
+  return {
+    commonHeaders: common,
+    problem: compileProblem(csp, html, json),
+    page: (site, status, content, headers = []) => html(site, status, renderPage({ csp, ...content }), headers),
+    json: (context, site, status, body, headers = []) => json(context, site, status, 'application/json', body, headers),
+    redirect: (context, location, headers = []) => ({
+      status: context.method === 'GET' || context.method === 'HEAD' ? 302 : 303,
+      headers: [...common(undefined), ['location', location], ...headers],
+      body: '',
+    }),
+  };
+}
+
+type HtmlMaker = (site: SiteRuntime | undefined, status: number, page: Page, headers: HeaderPairs) => Reply;
+type JsonMaker = (
+  context: RequestContext,
+  site: SiteRuntime | undefined,
+  status: number,
+  type: string,
+  body: object,
+  headers: HeaderPairs,
+) => Reply;
+
+function compileCommonHeaders(config: Config): Replies['commonHeaders'] {
+  const { hsts } = config.securityHeaders;
+  const http: HeaderPairs = [
+    ['cache-control', 'no-store'],
+    ['x-content-type-options', 'nosniff'],
+    ['referrer-policy', 'no-referrer'],
+  ];
+  if (hsts === undefined) return () => http;
+  const value = `max-age=${Math.floor(hsts.maxAgeMs / 1000)}${hsts.includeSubdomains ? '; includeSubDomains' : ''}`;
+  const https: HeaderPairs = [...http, ['strict-transport-security', value]];
+  return (site) => (site?.scheme === 'https' ? https : http);
+}
+
+function compileProblem(csp: string, html: HtmlMaker, json: JsonMaker): Replies['problem'] {
+  return (context, problem) => {
+    const headers = problemHeaders(context, problem);
+    const { status, title } = ERRORS[problem.code];
+    if (problem.navigation) {
+      return html(problem.site, status, errorPage(csp, context, problem), [...headers, ['vary', 'Origin']]);
+    }
+    const body = problemBody(context, problem, status, title);
+    return json(context, problem.site, status, 'application/problem+json', body, headers);
+  };
+}
+
+/** The public face of an operating error, for `Replies.problem`. */
+export function problemOf(error: SallyportError, navigation: boolean, site: SiteRuntime | undefined): Problem {
+  const { code, publicDetail, loginUrl, retryAfterS, headers } = error;
+  return { code, detail: publicDetail, loginUrl, retryAfterS, headers, navigation, site };
+}
+
+function problemBody(context: RequestContext, problem: Problem, status: number, title: string): object {
+  const { code, detail = ERRORS[code].detail, loginUrl, retryAfterS } = problem;
+  return {
+    type: `urn:sallyport:error:${code}`,
+    title,
+    status,
+    code,
+    detail,
+    request_id: context.requestId,
+    ...(loginUrl === undefined ? {} : { login_url: loginUrl }),
+    ...(retryAfterS === undefined ? {} : { retry_after: retryAfterS }),
+  };
+}
+
+function problemHeaders(context: RequestContext, problem: Problem): HeaderPairs {
+  const headers: [string, string][] = [['x-request-id', context.requestId]];
+  const { status } = ERRORS[problem.code];
+  if (problem.retryAfterS !== undefined) headers.push(['retry-after', String(problem.retryAfterS)]);
+  const given = problem.headers ?? [];
+  if (status === 401 && !given.some(([name]) => name === 'www-authenticate')) {
+    headers.push(['www-authenticate', 'Bearer realm="sallyport"']);
+  }
+  for (const [name, value] of given) headers.push([name, value]);
+  return headers;
+}
+
+/** Same code as the JSON, and a way forward (SPEC §1). */
+function errorPage(csp: string, context: RequestContext, problem: Problem): Page {
+  const { code, site } = problem;
+  const loginUrl = problem.loginUrl ?? site?.loginUrl;
+  const actions: PageAction[] = [];
+  if (loginUrl !== undefined && offersLogin(code)) {
+    actions.push({ kind: 'link', href: loginUrl, label: 'Sign in again', primary: true });
+  }
+  if (site !== undefined)
+    actions.push({ kind: 'link', href: `${site.site.publicUrl}/`, label: 'Go to the start page' });
+  return renderPage({
+    csp,
+    title: ERRORS[code].title,
+    paragraphs: [problem.detail ?? ERRORS[code].detail],
+    actions,
+    note: `Code ${code} · request ${context.requestId}`,
+  });
+}
+
+function offersLogin(code: ErrorCode): boolean {
+  const { status } = ERRORS[code];
+  return (
+    status === 401 ||
+    code.startsWith('transaction_') ||
+    code === 'callback_invalid' ||
+    code === 'login_denied' ||
+    code === 'login_loop' ||
+    code.startsWith('idp_') ||
+    code === 'service_timeout'
+  );
+}

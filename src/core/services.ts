@@ -1,0 +1,42 @@
+import type { HeaderList } from './identity.ts';
+import type { SessionCold, SessionHot } from './session.ts';
+
+/** A live session as requests see it: decoded, within its limits, with ready-made answer headers. */
+export type Session = {
+  readonly locator: string;
+  /** 128-bit public name (D-27): safe to show to services and in session lists. */
+  readonly publicId: string;
+  readonly revision: number;
+  readonly hot: SessionHot;
+  /** Identity headers of the allow answer, flat. */
+  readonly headers: HeaderList;
+  /** When it was last seen as the store knew it, ms since the epoch. */
+  readonly lastSeenAt: number;
+};
+
+/** What a new session is made of. */
+export type NewSession = {
+  readonly hot: Omit<SessionHot, 'createdAt' | 'idleMs' | 'absoluteAt' | 'indexKeyId'>;
+  readonly cold: SessionCold;
+  /** When the login began, ms since the epoch (D-18). */
+  readonly startedAt: number;
+};
+
+/** Sessions as verify, proxy and flows use them (D-38). Every method throws `store_unavailable` in an outage. */
+export type Sessions = {
+  /**
+   * The live session of a handle. Idle and absolute limits are enforced here, without the store's help (D-16).
+   * @param slide false leaves the idle limit alone.
+   */
+  find(handle: string, slide: boolean): Session | undefined | Promise<Session | undefined>;
+  /** Make a session under a new handle. Undefined if a logout overtook the login (D-18). */
+  create(creation: NewSession): Promise<{ readonly handle: string; readonly session: Session } | undefined>;
+  /** The cold part of a live session, for flows that talk to the provider. */
+  readCold(handle: string): Promise<SessionCold | undefined>;
+  /** End one session; with a provider session id also remember it, so that a login under way cannot revive it. */
+  end(session: Session): Promise<void>;
+  /** End the session that a new login of the same browser takes the place of; the provider's session goes on. */
+  replace(session: Session): Promise<void>;
+  /** End every session of the user on all nodes; returns how many. */
+  endAllOfUser(issuer: string, subject: string): Promise<number>;
+};

@@ -1,0 +1,91 @@
+import type { KeyObject } from 'node:crypto';
+import { deriveKey, type KeyRing, openBytes, sealBytes, sealedKeyId, sha256Base64url } from './crypto.ts';
+
+/** Who a session belongs to: the provider's claims mapped to our fields (D-28). */
+export type Principal = {
+  readonly issuer: string;
+  /** The provider's `sub`; with the issuer it identifies the user (R-066). */
+  readonly subject: string;
+  readonly userId: string;
+  readonly username: string;
+  readonly email: string;
+  readonly emailVerified: boolean;
+  readonly name: string;
+  readonly roles: readonly string[];
+  readonly groups: readonly string[];
+  /** The validated claims themselves, for header mappings and the session check. Protocol claims are left out. */
+  readonly claims: Readonly<Record<string, unknown>>;
+};
+
+/** What every request of a session needs (D-12 field `h`). */
+export type SessionHot = {
+  readonly site: string;
+  readonly idp: string;
+  readonly principal: Principal;
+  readonly accessToken: string;
+  /** `Bearer` or `DPoP`, as the provider said it. */
+  readonly tokenType: string;
+  /** End of the access token, ms since the epoch. */
+  readonly tokenExpiresAt: number;
+  readonly scopes: readonly string[];
+  /** The provider's session id, where it names one. */
+  readonly sid: string | undefined;
+  readonly acr: string | undefined;
+  /** When the user authenticated, ms since the epoch. */
+  readonly authTime: number | undefined;
+  readonly createdAt: number;
+  /** Idle limit in force when the session began. */
+  readonly idleMs: number;
+  /** Absolute end, ms since the epoch. */
+  readonly absoluteAt: number;
+  /** Seal key whose index label names this session in the user and provider-session indexes (D-27). */
+  readonly indexKeyId: string;
+};
+
+/** What only flows need (D-12 field `c`). */
+export type SessionCold = {
+  readonly refreshToken: string | undefined;
+  readonly idToken: string | undefined;
+};
+
+/** Which sealed part of a record; the field name is bound into the ciphertext. */
+export type SealedPart = 'h' | 'c';
+
+const HANDLE_PATTERN = /^[A-Za-z0-9_-]{43}$/;
+
+/** True for text that has a handle's form: 43 base64url characters (R-025). Not for the hot path. */
+export function isHandle(text: string): boolean {
+  return HANDLE_PATTERN.test(text);
+}
+
+/** The store's name of a session: base64url(SHA-256(handle)). The store never sees the handle. */
+export function locatorOf(handle: string): string {
+  return sha256Base64url(handle);
+}
+
+/** The key that opens one session: needs the handle and a server key (SPEC §3). Reuse it for both parts. */
+export function sessionKey(ring: KeyRing, keyId: string, handle: string): KeyObject | undefined {
+  const serverKey = ring.find(keyId, 'session');
+  return serverKey === undefined ? undefined : deriveKey(serverKey, handle);
+}
+
+/** Seal one part of a record under the writing key. */
+export function sealPart(ring: KeyRing, handle: string, locator: string, part: SealedPart, value: object): Buffer {
+  const key = sessionKey(ring, ring.writerId, handle);
+  if (key === undefined) throw new TypeError('the writing key is not in the ring');
+  return sealBytes(key, ring.writerId, Buffer.from(JSON.stringify(value), 'utf8'), `${locator}:${part}`);
+}
+
+/** Open one part of a record; undefined if no key of the ring fits or the bytes are not ours. */
+export function openPart(
+  ring: KeyRing,
+  handle: string,
+  locator: string,
+  part: SealedPart,
+  sealed: Buffer,
+): unknown | undefined {
+  const keyId = sealedKeyId(sealed);
+  const key = keyId === undefined ? undefined : sessionKey(ring, keyId, handle);
+  const plain = key === undefined ? undefined : openBytes(key, sealed, `${locator}:${part}`);
+  return plain === undefined ? undefined : JSON.parse(plain.toString('utf8'));
+}

@@ -1,0 +1,131 @@
+import type { AddressMatcher } from './core/address.ts';
+import { type App, isPersonLooking, type NativeRequest } from './core/app.ts';
+import { type Exchange, readBody } from './core/app-exchange.ts';
+import { clientIpOf } from './core/app-log.ts';
+import { SallyportError } from './core/errors.ts';
+import { LIMITS } from './core/limits.ts';
+import { isPreflight, type OriginRules } from './core/origin.ts';
+import { AMBIGUOUS, canonicalPath } from './core/path.ts';
+import type { Reply } from './core/problem.ts';
+import { finishLogin } from './flows/callback.ts';
+import type { FlowRequest, FlowServices } from './flows/flow.ts';
+import { startLogin } from './flows/login.ts';
+import { logOut } from './flows/logout.ts';
+import { describeSession } from './flows/session-info.ts';
+
+/** One of our own addresses. */
+type Endpoint = {
+  readonly methods: readonly string[];
+  /** POST bodies are read for it. */
+  readonly readsBody: boolean;
+  run(request: FlowRequest): Promise<Reply>;
+};
+
+/** What the public listener works with. */
+export type EndpointServices = {
+  readonly flows: FlowServices;
+  readonly origin: OriginRules;
+  readonly trusted: AddressMatcher;
+  /** Answers /readyz: status and body (D-43). */
+  readiness(): { readonly ready: boolean; readonly body: object };
+  /** Everything that is not ours: the route table and the proxy. */
+  proxy(app: App, exchange: Exchange, req: NativeRequest, path: string): void | Promise<void>;
+};
+
+/**
+ * Compile the public surface of SPEC §1: exact addresses first; what lies below our prefixes and is none of them is
+ * 404, in any spelling; the rest belongs to the proxy.
+ */
+export function compilePublicHandler(
+  services: EndpointServices,
+): (app: App, exchange: Exchange, req: NativeRequest) => void | Promise<void> {
+  const endpoints = compileEndpoints(services.flows);
+  const { paths } = services.flows.config;
+  const health = new Set([`${paths.auth}/health`, ...paths.health]);
+  return (app, exchange, req) => {
+    const { context } = exchange;
+    const endpoint = endpoints.get(context.path);
+    if (endpoint !== undefined) return runEndpoint(app, exchange, endpoint, services);
+    if (health.has(context.path)) return answerHealth(app, exchange, 200, { status: 'ok' });
+    if (context.path === '/readyz') {
+      const { ready, body } = services.readiness();
+      return answerHealth(app, exchange, ready ? 200 : 503, body);
+    }
+    const path = canonicalPath(context.path);
+    if (path === AMBIGUOUS) throw new SallyportError('ambiguous_target', { detail: 'path' });
+    if (isOurs(path, paths.auth) || isOurs(path, paths.apiAuth)) throw new SallyportError('not_found');
+    return services.proxy(app, exchange, req, path);
+  };
+}
+
+function compileEndpoints(services: FlowServices): ReadonlyMap<string, Endpoint> {
+  const { auth, apiAuth } = services.config.paths;
+  const logout: Endpoint = { methods: ['GET', 'POST'], readsBody: true, run: (request) => logOut(request, services) };
+  const endpoints = new Map<string, Endpoint>([
+    [`${auth}/login`, { methods: ['GET'], readsBody: false, run: (request) => startLogin(request, services) }],
+    [`${auth}/logout`, logout],
+    [`${apiAuth}/logout`, logout],
+    [
+      `${apiAuth}/session`,
+      { methods: ['GET'], readsBody: false, run: (request) => describeSession(request, services) },
+    ],
+  ]);
+  for (const { name, callbackPath } of services.config.idps) {
+    endpoints.set(callbackPath, {
+      methods: ['GET'],
+      readsBody: false,
+      run: (request) => finishLogin(request, name, services),
+    });
+  }
+  return endpoints;
+}
+
+async function runEndpoint(
+  app: App,
+  exchange: Exchange,
+  endpoint: Endpoint,
+  services: EndpointServices,
+): Promise<void> {
+  const { context } = exchange;
+  const { site, host } = app.locate(context);
+  if (site === undefined) throw new SallyportError('unknown_host', { detail: 'own endpoint' });
+  if (isPreflight(context.method, context)) {
+    const headers = services.origin.preflightHeaders(site, context);
+    if (headers === undefined) throw new SallyportError('origin_not_allowed', { detail: 'preflight' });
+    return app.reply(exchange, { status: 204, headers, body: '' });
+  }
+  if (!endpoint.methods.includes(context.method)) {
+    throw new SallyportError('method_not_allowed', { headers: [['allow', endpoint.methods.join(', ')]] });
+  }
+  const body = endpoint.readsBody && context.method === 'POST' ? await readBody(exchange, LIMITS.ownBodyMaxBytes) : '';
+  const request: FlowRequest = {
+    context,
+    site,
+    host,
+    clientIp: clientIpOf(services, context),
+    navigation: isPersonLooking(context),
+    body,
+  };
+  app.reply(exchange, await endpoint.run(request));
+}
+
+function answerHealth(app: App, exchange: Exchange, status: number, body: object): void {
+  const { method } = exchange.context;
+  if (method !== 'GET' && method !== 'HEAD')
+    throw new SallyportError('method_not_allowed', { headers: [['allow', 'GET, HEAD']] });
+  app.reply(exchange, {
+    status,
+    headers: [
+      ['content-type', 'application/json'],
+      ['cache-control', 'no-store'],
+      ['x-content-type-options', 'nosniff'],
+    ],
+    body: JSON.stringify(body),
+  });
+}
+
+/** In any letter case: some gateways and services fold it (OR-248). */
+function isOurs(path: string, prefix: string): boolean {
+  const lower = path.toLowerCase();
+  return lower === prefix || lower.startsWith(`${prefix}/`);
+}

@@ -1,0 +1,266 @@
+import * as oauth from 'oauth4webapi';
+import { findHandle } from '../core/cookie.ts';
+import { sha256Base64url } from '../core/crypto.ts';
+import { isSallyportError, SallyportError } from '../core/errors.ts';
+import { LIMITS } from '../core/limits.ts';
+import type { Reply } from '../core/problem.ts';
+import { parseForm } from '../core/query.ts';
+import type { NewSession, Session } from '../core/services.ts';
+import { buildPrincipal, type Claims, findLoginDenial } from './claims.ts';
+import { cookiesOf, type FlowRequest, type FlowServices, getIdp } from './flow.ts';
+import type { IdpRuntime } from './idp.ts';
+import { redirectUri } from './login.ts';
+import { countLogin, loopHeaders } from './loop-guard.ts';
+import { exchangeCode, fetchUserinfo, revokeInBackground, safeCode, type TokenSet } from './tokens.ts';
+import { findTransaction, type Transaction, transactionCookie, transactionValues } from './transaction.ts';
+
+/**
+ * `GET /auth/callback`: finish a login (SPEC §2.2). The state is consumed once for the whole cluster before the token
+ * call, on errors too (R-061); a new handle is made, the old session of this browser ends (R-026).
+ * @param idpName provider whose callback path this is (R-068).
+ */
+export async function finishLogin(request: FlowRequest, idpName: string, services: FlowServices): Promise<Reply> {
+  const { context, site } = request;
+  refuseOddArrivals(request);
+  const params = parseCallback(context.query);
+  const current = await findCurrent(request, services);
+  const transaction = await openCallback(request, params, idpName, current, services);
+  if ('status' in transaction) return transaction;
+  const runtime = getIdp(services, idpName);
+  const cleanup = transactionCookie(services, transaction.id).expire.map((value) => ['set-cookie', value] as const);
+  try {
+    const validated = validateResponse(runtime, transaction, params);
+    const loop = countLogin(request, services);
+    const tokens = await exchangeCode(
+      runtime,
+      {
+        params: validated,
+        redirectUri: redirectUri(site, runtime.idp),
+        codeVerifier: transactionValues(transaction).codeVerifier,
+        nonce: transactionValues(transaction).nonce,
+        maxAgeS: transaction.maxAgeS,
+      },
+      services.clock.now(),
+    );
+    const handle = await storeSession(request, runtime, transaction, tokens, services);
+    if (current !== undefined) await services.sessions.replace(current);
+    services.metrics.logins.inc({ idp: idpName, outcome: 'ok' });
+    const cookies = cookiesOf(services, site);
+    return services.replies.redirect(context, transaction.returnTo, [
+      ...cleanup,
+      ['set-cookie', cookies.session.set(handle)],
+      ...loopHeaders(cookies, loop),
+      ...cookies.left.expire.map((value) => ['set-cookie', value] as const),
+    ]);
+  } catch (error) {
+    if (!isSallyportError(error)) throw error;
+    services.metrics.logins.inc({ idp: idpName, outcome: error.code });
+    services.audit('login_failed', {
+      requestId: context.requestId,
+      idp: idpName,
+      site: site.site.name,
+      clientIp: request.clientIp,
+      reason: error.detail ?? error.code,
+    });
+    if (transaction.silent && error.code === 'callback_invalid')
+      return silentFailure(request, transaction, cleanup, services);
+    throw new SallyportError(error.code, {
+      ...(error.detail === undefined ? {} : { detail: error.detail }),
+      publicDetail: error.publicDetail,
+      ...(error.retryAfterS === undefined ? {} : { retryAfterS: error.retryAfterS }),
+      headers: [...error.headers, ...cleanup],
+      cause: error.cause,
+    });
+  }
+}
+
+/** Prefetches and frames must not redeem a code; the callback lives on the login host only (R-060). */
+function refuseOddArrivals({ context, site, host }: FlowRequest): void {
+  const { secFetchDest, secFetchMode, secPurpose } = context;
+  if (
+    secPurpose.includes('prefetch') ||
+    (secFetchDest !== '' && secFetchDest !== 'document' && secFetchDest !== 'empty')
+  ) {
+    throw new SallyportError('callback_invalid', { detail: 'not a top-level navigation' });
+  }
+  if (secFetchMode !== '' && secFetchMode !== 'navigate')
+    throw new SallyportError('callback_invalid', { detail: 'not a navigation' });
+  if (host !== site.loginHost) throw new SallyportError('transaction_missing', { detail: 'not the login host' });
+}
+
+/** Refuses repetition, `code` beside `error`, JARM, and tokens in the query (R-063). */
+function parseCallback(query: string): ReadonlyMap<string, string> {
+  const params = parseForm(query);
+  const refuse = (detail: string): never => {
+    throw new SallyportError('callback_invalid', { detail });
+  };
+  for (const name of ['id_token', 'access_token', 'token', 'response'])
+    if (params.has(name)) refuse(`${name} in the query`);
+  if (params.has('code') === params.has('error')) refuse('neither or both of code and error');
+  const code = params.get('code');
+  if (code !== undefined && (code.length > LIMITS.codeMaxChars || !/^[\x20-\x7e]+$/.test(code)))
+    refuse('malformed code');
+  if (params.get('error') === '') refuse('empty error');
+  return params;
+}
+
+/** This browser's live session, if any. A conflicting or unknown cookie is none. */
+async function findCurrent({ context, site }: FlowRequest, services: FlowServices): Promise<Session | undefined> {
+  const handle = findHandle(context.cookie, site.site.cookie.name);
+  if (handle.length !== LIMITS.handleLength) return undefined;
+  const session = await services.sessions.find(handle, false);
+  return session?.hot.site === site.site.name ? session : undefined;
+}
+
+/** The transaction, consumed; or where a stale or repeated callback of a signed-in browser goes (SPEC §2.2). */
+async function openCallback(
+  request: FlowRequest,
+  params: ReadonlyMap<string, string>,
+  idpName: string,
+  current: Session | undefined,
+  services: FlowServices,
+): Promise<Transaction | Reply> {
+  let transaction: Transaction;
+  try {
+    transaction = findTransaction(services, request.context.cookie, params.get('state'));
+  } catch (error) {
+    if (!isSallyportError(error) || current === undefined || error.code === 'callback_invalid') throw error;
+    return services.replies.redirect(request.context, request.site.site.defaultReturnTo);
+  }
+  if (transaction.idp !== idpName || transaction.site !== request.site.site.name) {
+    throw new SallyportError('callback_invalid', { detail: 'another provider or site began this login' });
+  }
+  // Without metadata neither iss nor code can be checked: leave the state unused, so that a reload can finish.
+  getIdp(services, idpName).metadata();
+  const { clock, store, config } = services;
+  const stateId = sha256Base64url(transactionValues(transaction).state);
+  const fresh = await store.consumeOnce('state', stateId, clock.now(), config.login.transactionTtlMs + 60_000);
+  if (fresh) return transaction;
+  if (current !== undefined) return services.replies.redirect(request.context, transaction.returnTo);
+  throw new SallyportError('transaction_missing', {
+    detail: 'state was used before',
+    publicDetail: 'This sign-in answer was already used. Start the sign-in again.',
+  });
+}
+
+/**
+ * RFC 6749 §4.1.2 and RFC 9207 through oauth4webapi: `state` and `iss`, announced but missing is refused too (R-062).
+ * @throws login_denied if the user or provider said no, callback_invalid for other errors.
+ */
+function validateResponse(
+  runtime: IdpRuntime,
+  transaction: Transaction,
+  params: ReadonlyMap<string, string>,
+): URLSearchParams {
+  const search = new URLSearchParams([...params]);
+  try {
+    return oauth.validateAuthResponse(
+      runtime.metadata(),
+      runtime.client(),
+      search,
+      transactionValues(transaction).state,
+    );
+  } catch (error) {
+    if (error instanceof oauth.AuthorizationResponseError) throw classifyAnswer(error.error);
+    if (error instanceof oauth.OperationProcessingError || error instanceof oauth.UnsupportedOperationError) {
+      throw new SallyportError('callback_invalid', { detail: `answer refused: ${error.code ?? error.name}` });
+    }
+    throw error;
+  }
+}
+
+function classifyAnswer(code: string): SallyportError {
+  const detail = `the provider answered ${safeCode(code)}`;
+  if (code === 'access_denied') return new SallyportError('login_denied', { detail });
+  if (code === 'temporarily_unavailable' || code === 'server_error') {
+    return new SallyportError('idp_unavailable', { detail, retryAfterS: 5 });
+  }
+  return new SallyportError('callback_invalid', { detail });
+}
+
+/** `prompt=none` was the caller's wish: it learns of the failure at its own address (D-25). */
+function silentFailure(
+  { context, site }: FlowRequest,
+  transaction: Transaction,
+  headers: readonly (readonly [string, string])[],
+  services: FlowServices,
+): Reply {
+  const target = new URL(transaction.returnTo, site.site.publicUrl);
+  target.searchParams.set('error', 'login_required');
+  return services.replies.redirect(context, target.href, headers);
+}
+
+async function storeSession(
+  request: FlowRequest,
+  runtime: IdpRuntime,
+  transaction: Transaction,
+  tokens: TokenSet,
+  services: FlowServices,
+): Promise<string> {
+  try {
+    const created = await services.sessions.create(await newSession(request, runtime, transaction, tokens, services));
+    if (created === undefined) {
+      throw new SallyportError('callback_invalid', {
+        detail: 'a logout overtook this login',
+        publicDetail: 'You were signed out while this sign-in was under way. Start it again.',
+      });
+    }
+    const { principal } = created.session.hot;
+    services.audit('login', {
+      requestId: request.context.requestId,
+      site: request.site.site.name,
+      idp: runtime.idp.name,
+      issuer: principal.issuer,
+      subject: principal.subject,
+      session: created.session.publicId,
+      clientIp: request.clientIp,
+    });
+    return created.handle;
+  } catch (error) {
+    // Nobody will ever use these tokens: take them back (CB-087).
+    revokeInBackground(services, runtime, [tokens.refreshToken, tokens.accessToken]);
+    throw error;
+  }
+}
+
+async function newSession(
+  request: FlowRequest,
+  runtime: IdpRuntime,
+  transaction: Transaction,
+  tokens: TokenSet,
+  services: FlowServices,
+): Promise<NewSession> {
+  const { claims } = tokens;
+  const userinfo = runtime.idp.userinfo
+    ? await fetchUserinfo(runtime, tokens.accessToken, String(claims['sub']))
+    : undefined;
+  const principal = buildPrincipal(runtime.idp, claims, userinfo);
+  const denial = findLoginDenial(principal, services.config.login.allow);
+  if (denial !== undefined) {
+    throw new SallyportError('login_denied', {
+      detail: `login.allow: ${denial}`,
+      publicDetail: 'This account may not use this site. Sign in with another account, or ask the operator.',
+    });
+  }
+  return {
+    hot: {
+      site: request.site.site.name,
+      idp: runtime.idp.name,
+      principal,
+      accessToken: tokens.accessToken,
+      tokenType: tokens.tokenType,
+      tokenExpiresAt: tokens.expiresAt,
+      scopes: tokens.scopes,
+      sid: optionalText(claims, 'sid'),
+      acr: optionalText(claims, 'acr'),
+      authTime: typeof claims['auth_time'] === 'number' ? claims['auth_time'] * 1000 : services.clock.now(),
+    },
+    cold: { refreshToken: tokens.refreshToken, idToken: tokens.idToken },
+    startedAt: transaction.startedAt,
+  };
+}
+
+function optionalText(claims: Claims, name: string): string | undefined {
+  const value = claims[name];
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}

@@ -1,0 +1,67 @@
+import type { Audit } from '../core/audit.ts';
+import type { Clock } from '../core/clock.ts';
+import type { Config } from '../core/config/types.ts';
+import type { RequestContext } from '../core/context.ts';
+import type { KeyRing } from '../core/crypto.ts';
+import type { Logger } from '../core/log.ts';
+import type { Metrics } from '../core/metrics.ts';
+import type { Replies } from '../core/problem.ts';
+import type { ReturnToCheck } from '../core/return-to.ts';
+import type { Sessions } from '../core/services.ts';
+import type { CookieWriter } from '../core/set-cookie.ts';
+import type { SiteRuntime, SiteTable } from '../core/sites.ts';
+import type { SessionStore } from '../core/store.ts';
+import type { IdpRuntime } from './idp.ts';
+
+/** A request to one of our own endpoints, with what the app found out about it. */
+export type FlowRequest = {
+  readonly context: RequestContext;
+  readonly site: SiteRuntime;
+  /** Canonical host that the browser used. */
+  readonly host: string;
+  readonly clientIp: string;
+  /** A person is looking: answer pages instead of JSON. */
+  readonly navigation: boolean;
+  /** Form or JSON body of a POST, at most limits of our own endpoints; empty for others. */
+  readonly body: string;
+};
+
+/** What flows work with; all of it made at start. */
+export type FlowServices = {
+  readonly config: Config;
+  readonly sites: SiteTable;
+  readonly sessions: Sessions;
+  readonly store: SessionStore;
+  readonly ring: KeyRing;
+  readonly clock: Clock;
+  readonly idps: ReadonlyMap<string, IdpRuntime>;
+  readonly returnTo: ReturnToCheck;
+  readonly replies: Replies;
+  readonly cookies: ReadonlyMap<string, SiteCookies>;
+  readonly log: Logger;
+  readonly audit: Audit;
+  readonly metrics: Metrics;
+};
+
+/** The cookies of one site. */
+export type SiteCookies = {
+  readonly session: CookieWriter;
+  /** Counts logins that came back without the session cookie (D-25). */
+  readonly loop: CookieWriter;
+  /** Remembers which SPA a logout left, so that the next login returns there (SPEC §2.0). */
+  readonly left: CookieWriter;
+};
+
+/** The cookies of the request's site. */
+export function cookiesOf(services: FlowServices, site: SiteRuntime): SiteCookies {
+  const cookies = services.cookies.get(site.site.name);
+  if (cookies === undefined) throw new TypeError(`no cookies compiled for site ${site.site.name}`);
+  return cookies;
+}
+
+/** A provider by name; the configuration has checked that it exists. */
+export function getIdp(services: FlowServices, name: string): IdpRuntime {
+  const idp = services.idps.get(name);
+  if (idp === undefined) throw new TypeError(`no provider named ${name}`);
+  return idp;
+}

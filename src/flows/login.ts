@@ -1,0 +1,159 @@
+import * as oauth from 'oauth4webapi';
+import type { ForwardedParam, Idp } from '../core/config/types.ts';
+import { findCookie } from '../core/cookie.ts';
+import { SallyportError } from '../core/errors.ts';
+import { LIMITS } from '../core/limits.ts';
+import type { Reply } from '../core/problem.ts';
+import { findRawValue, parseForm } from '../core/query.ts';
+import type { SiteRuntime } from '../core/sites.ts';
+import { cookiesOf, type FlowRequest, type FlowServices, getIdp } from './flow.ts';
+import type { IdpRuntime } from './idp.ts';
+import {
+  beginTransaction,
+  expireOldTransactions,
+  sealTransaction,
+  type Transaction,
+  transactionCookie,
+  transactionValues,
+} from './transaction.ts';
+
+/**
+ * `GET /auth/login`: begin a login and go to the provider (SPEC §2.0, §2.1). Always starts one (D-25); costs the store
+ * nothing.
+ * @throws invalid_return_to, unknown_idp, idp_unavailable; authentication_required for a fetch or a framed load (R-049).
+ */
+export async function startLogin(request: FlowRequest, services: FlowServices): Promise<Reply> {
+  const { context, site } = request;
+  refuseNonNavigation(request);
+  const params = parseForm(context.query);
+  const returnTo = chooseReturnTo(request, params, services);
+  if (request.host !== site.loginHost) return moveToLoginHost(request, returnTo, params, services);
+  const idp = getIdp(services, chooseIdp(services, site, params.get('idp')));
+  const transaction = beginTransaction({
+    site: site.site.name,
+    idp: idp.idp.name,
+    returnTo,
+    startedAt: services.clock.now(),
+    maxAgeS: maxAgeOf(idp.idp, params),
+    silent: params.get('prompt') === 'none' && idp.idp.forwardedParams.includes('prompt'),
+  });
+  const location = await authorizationUrl(idp, site, transaction, params);
+  const cookie = transactionCookie(services, transaction.id);
+  const sealed = sealTransaction(services, transaction);
+  const headers: [string, string][] = expireOldTransactions(services, context.cookie, sealed.length).map((value) => [
+    'set-cookie',
+    value,
+  ]);
+  headers.push(['set-cookie', cookie.set(sealed, services.config.login.transactionTtlMs)]);
+  return services.replies.redirect(context, location, headers);
+}
+
+/** A script cannot follow the redirect usefully, a frame must not, and a prefetch is no wish to sign in (R-049). */
+function refuseNonNavigation({ context, site }: FlowRequest): void {
+  const { secFetchMode, secFetchDest, secPurpose } = context;
+  const fetched = secFetchMode !== '' && secFetchMode !== 'navigate';
+  const framed = secFetchDest !== '' && secFetchDest !== 'document' && secFetchDest !== 'empty';
+  if (!fetched && !framed && !secPurpose.includes('prefetch')) return;
+  throw new SallyportError('authentication_required', {
+    detail: 'login is for top-level navigations',
+    publicDetail: 'Open this address in the browser window itself: a script or frame cannot sign anybody in.',
+    loginUrl: site.loginUrl,
+  });
+}
+
+/**
+ * The checked target after the login: `return_to`; without one the SPA that a logout left, else the site's default.
+ * @throws invalid_return_to
+ */
+function chooseReturnTo(request: FlowRequest, params: ReadonlyMap<string, string>, services: FlowServices): string {
+  const { context, site } = request;
+  if ((params.get('return_to') ?? '') !== '') {
+    const value = findRawValue(context.query, 'return_to') ?? '';
+    const checked = services.returnTo(value, site);
+    if (checked === undefined) throw new SallyportError('invalid_return_to');
+    return checked;
+  }
+  const left = findCookie(context.cookie, cookiesOf(services, site).left.name).value;
+  const leftUrl = left === undefined ? undefined : services.returnTo(safeDecode(left), site);
+  return leftUrl ?? site.site.defaultReturnTo;
+}
+
+function safeDecode(text: string): string {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return '';
+  }
+}
+
+/** One host owns transaction cookie and callback; others send the browser there with an absolute target (SPEC §2.0). */
+function moveToLoginHost(
+  { context, site, host }: FlowRequest,
+  returnTo: string,
+  params: ReadonlyMap<string, string>,
+  services: FlowServices,
+): Reply {
+  const target = new URL(site.loginUrl);
+  const absolute = returnTo.startsWith('/') ? `${site.scheme}://${host}${returnTo}` : returnTo;
+  target.searchParams.set('return_to', absolute);
+  for (const [name, value] of params) {
+    if (name !== 'return_to' && name !== 'state') target.searchParams.set(name, value);
+  }
+  return services.replies.redirect(context, target.href);
+}
+
+function chooseIdp(services: FlowServices, site: SiteRuntime, asked: string | undefined): string {
+  if (asked === undefined || asked === '') return site.site.idp;
+  if (!services.idps.has(asked)) throw new SallyportError('unknown_idp');
+  return asked;
+}
+
+/** The authorization request (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1) with PKCE S256 (RFC 7636). */
+async function authorizationUrl(
+  runtime: IdpRuntime,
+  site: SiteRuntime,
+  transaction: Transaction,
+  params: ReadonlyMap<string, string>,
+): Promise<string> {
+  const { idp } = runtime;
+  const { state, nonce, codeVerifier } = transactionValues(transaction);
+  const endpoint = runtime.metadata().authorization_endpoint;
+  if (endpoint === undefined) throw new SallyportError('idp_bad_response', { detail: 'no authorization_endpoint' });
+  const url = new URL(endpoint);
+  const query = url.searchParams;
+  for (const [name, value] of Object.entries(idp.authorizationParams)) query.set(name, value);
+  for (const name of idp.forwardedParams) {
+    const value = params.get(name);
+    if (value !== undefined && value !== '') query.set(name, checkForwarded(name, value));
+  }
+  for (const audience of idp.audiences.request) query.append('resource', audience);
+  query.set('response_type', 'code');
+  query.set('client_id', idp.clientId);
+  query.set('redirect_uri', redirectUri(site, idp));
+  query.set('scope', idp.scopes.join(' '));
+  query.set('state', state);
+  query.set('nonce', nonce);
+  query.set('code_challenge', await oauth.calculatePKCECodeChallenge(codeVerifier));
+  query.set('code_challenge_method', 'S256');
+  return url.href;
+}
+
+/** From the configuration alone (R-001). */
+export function redirectUri(site: SiteRuntime, idp: Idp): string {
+  return `${site.site.publicUrl}${idp.callbackPath}`;
+}
+
+function checkForwarded(name: ForwardedParam, value: string): string {
+  const valid =
+    name === 'max_age'
+      ? /^[0-9]{1,9}$/.test(value)
+      : value.length <= LIMITS.queryValueMaxChars && /^[\x20-\x7e\u00a0-\uffff]*$/.test(value);
+  if (!valid) throw new SallyportError('bad_request', { detail: `malformed ${name}` });
+  return value;
+}
+
+function maxAgeOf(idp: Idp, params: ReadonlyMap<string, string>): number | undefined {
+  const forwarded = idp.forwardedParams.includes('max_age') ? params.get('max_age') : undefined;
+  const value = forwarded === undefined || forwarded === '' ? idp.authorizationParams['max_age'] : forwarded;
+  return value === undefined ? undefined : Number(checkForwarded('max_age', value));
+}

@@ -1,0 +1,66 @@
+import { findHandle } from '../core/cookie.ts';
+import { SallyportError } from '../core/errors.ts';
+import { LIMITS } from '../core/limits.ts';
+import type { Reply } from '../core/problem.ts';
+import { parseForm } from '../core/query.ts';
+import type { Session } from '../core/services.ts';
+import type { FlowRequest, FlowServices } from './flow.ts';
+
+/**
+ * `GET /api/auth/session` (SPEC §1, D-42): who is signed in, as 200 in every case. Never holds a token (R-125); slides
+ * the idle limit unless `slide=false` or the setting says otherwise.
+ * @throws origin_not_allowed for a foreign origin or a cross-site request, store_unavailable.
+ */
+export async function describeSession(request: FlowRequest, services: FlowServices): Promise<Reply> {
+  const { context, site } = request;
+  refuseForeign(request);
+  const params = parseForm(context.query);
+  const slide = services.config.session.checkSlides && params.get('slide') !== 'false';
+  const handle = findHandle(context.cookie, site.site.cookie.name);
+  const found = handle.length === LIMITS.handleLength ? await services.sessions.find(handle, slide) : undefined;
+  const now = services.clock.now();
+  const session =
+    found !== undefined && found.hot.site === site.site.name && now < found.hot.tokenExpiresAt ? found : undefined;
+  const body =
+    session === undefined
+      ? { authenticated: false, login_url: site.loginUrl }
+      : describe(session, slide, now, request, services);
+  return services.replies.json(context, site, 200, body, [['vary', 'Cookie']]);
+}
+
+function describe(
+  session: Session,
+  slide: boolean,
+  now: number,
+  { site }: FlowRequest,
+  services: FlowServices,
+): object {
+  const { hot, lastSeenAt } = session;
+  const idleEnd = (slide ? now : lastSeenAt) + hot.idleMs;
+  const user: Record<string, unknown> = {};
+  for (const name of services.config.session.exposedClaims) {
+    if (Object.hasOwn(hot.principal.claims, name)) user[name] = hot.principal.claims[name];
+  }
+  return {
+    authenticated: true,
+    user,
+    idp: hot.idp,
+    // Without refresh the access token's end is the session's end for every use of it.
+    expires_in: secondsUntil(Math.min(idleEnd, hot.absoluteAt, hot.tokenExpiresAt), now),
+    absolute_expires_in: secondsUntil(hot.absoluteAt, now),
+    login_url: site.loginUrl,
+    logout_url: site.logoutUrl,
+  };
+}
+
+/** No custom header is asked of a GET; who may read is decided by where the request comes from (R-126, R-156). */
+function refuseForeign({ context, site }: FlowRequest): void {
+  const { origin, secFetchSite } = context;
+  const foreign =
+    origin !== '' ? !site.allowsOrigin(origin) : secFetchSite === 'cross-site' || secFetchSite === 'same-site';
+  if (foreign) throw new SallyportError('origin_not_allowed', { detail: 'session check from elsewhere' });
+}
+
+function secondsUntil(end: number, now: number): number {
+  return Math.max(0, Math.floor((end - now) / 1000));
+}

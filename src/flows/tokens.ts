@@ -1,0 +1,196 @@
+import { createHash } from 'node:crypto';
+import * as jose from 'jose';
+import * as oauth from 'oauth4webapi';
+import { isSallyportError, SallyportError } from '../core/errors.ts';
+import { LIMITS } from '../core/limits.ts';
+import type { Claims } from './claims.ts';
+import type { FlowServices } from './flow.ts';
+import type { IdpRuntime } from './idp.ts';
+
+/** Validated result of a code exchange. */
+export type TokenSet = {
+  readonly accessToken: string;
+  readonly tokenType: string;
+  /** End of the access token, ms since the epoch. */
+  readonly expiresAt: number;
+  readonly scopes: readonly string[];
+  readonly refreshToken: string | undefined;
+  readonly idToken: string;
+  readonly claims: Claims;
+};
+
+/** What a code is exchanged with. */
+export type CodeExchange = {
+  /** Callback parameters as oauth4webapi validated them. */
+  readonly params: URLSearchParams;
+  readonly redirectUri: string;
+  readonly codeVerifier: string;
+  readonly nonce: string;
+  readonly maxAgeS: number | undefined;
+};
+
+/**
+ * Exchange an authorization code and validate everything that comes back: token response, ID token claims and
+ * signature, `at_hash` (OpenID Connect Core §3.1.3.3 to §3.1.3.8, R-064).
+ * @throws callback_invalid for a refused code or an ID token that is not for this login, idp_bad_response for an
+ * unusable answer, service_timeout and idp_unavailable as the outbound client says.
+ */
+export async function exchangeCode(runtime: IdpRuntime, exchange: CodeExchange, now: number): Promise<TokenSet> {
+  const { idp, clientAuth, requestOptions } = runtime;
+  const metadata = { ...runtime.metadata(), id_token_signing_alg_values_supported: [...idp.idTokenAlgs] };
+  const client = runtime.client();
+  try {
+    const response = await oauth.authorizationCodeGrantRequest(
+      metadata,
+      client,
+      clientAuth,
+      exchange.params,
+      exchange.redirectUri,
+      exchange.codeVerifier,
+      requestOptions,
+    );
+    const result = await oauth.processAuthorizationCodeResponse(metadata, client, response, {
+      expectedNonce: exchange.nonce,
+      requireIdToken: true,
+      ...(exchange.maxAgeS === undefined ? {} : { maxAge: exchange.maxAgeS }),
+    });
+    const idToken = result.id_token;
+    const claims = oauth.getValidatedIdTokenClaims(result);
+    if (idToken === undefined || claims === undefined)
+      throw new SallyportError('callback_invalid', { detail: 'no ID token' });
+    await verifySignature(runtime, idToken, result.access_token, claims, now);
+    return {
+      accessToken: checkToken(result.access_token),
+      tokenType: result.token_type,
+      expiresAt: now + (result.expires_in === undefined ? idp.refreshWithoutExpiryMs : result.expires_in * 1000),
+      scopes: result.scope === undefined ? idp.scopes : result.scope.split(' ').filter((scope) => scope !== ''),
+      refreshToken: result.refresh_token === undefined ? undefined : checkToken(result.refresh_token),
+      idToken: checkToken(idToken),
+      claims,
+    };
+  } catch (error) {
+    throw classifyTokenError(error);
+  }
+}
+
+/**
+ * Ask UserInfo and compare its `sub` (OpenID Connect Core §5.3.4, R-065).
+ * @throws as `exchangeCode`
+ */
+export async function fetchUserinfo(runtime: IdpRuntime, accessToken: string, subject: string): Promise<Claims> {
+  const metadata = runtime.metadata();
+  const client = runtime.client();
+  try {
+    const response = await oauth.userInfoRequest(metadata, client, accessToken, runtime.requestOptions);
+    return await oauth.processUserInfoResponse(metadata, client, subject, response);
+  } catch (error) {
+    throw classifyTokenError(error);
+  }
+}
+
+/**
+ * Revoke tokens without anybody waiting (RFC 7009, R-114). Failures are logged; the session is gone already.
+ * @param tokens refresh token first: revoking it ends the grant at most providers.
+ */
+export function revokeInBackground(
+  services: FlowServices,
+  runtime: IdpRuntime,
+  tokens: readonly (string | undefined)[],
+): void {
+  const { log } = services;
+  if (!runtime.isReady() || runtime.metadata().revocation_endpoint === undefined) return;
+  const revoke = async (): Promise<void> => {
+    for (const token of tokens) {
+      if (token === undefined || token === '') continue;
+      const { clientAuth, requestOptions } = runtime;
+      const response = await oauth.revocationRequest(
+        runtime.metadata(),
+        runtime.client(),
+        clientAuth,
+        token,
+        requestOptions,
+      );
+      await oauth.processRevocationResponse(response);
+    }
+  };
+  revoke().catch((error: unknown) => log.warn({ err: error, idp: runtime.idp.name }, 'token revocation failed'));
+}
+
+/** oauth4webapi validates claims; the signature is a call of its own (D-35). Keys come from the pinned JWKS only. */
+async function verifySignature(
+  runtime: IdpRuntime,
+  idToken: string,
+  accessToken: string,
+  claims: Claims,
+  now: number,
+): Promise<void> {
+  const { protectedHeader } = await jose.jwtVerify(idToken, runtime.keys, {
+    algorithms: [...runtime.idp.idTokenAlgs],
+    issuer: runtime.idp.issuer,
+    audience: runtime.idp.clientId,
+    clockTolerance: Math.ceil(runtime.idp.clockSkewMs / 1000),
+    currentDate: new Date(now),
+  });
+  const expected = claims['at_hash'];
+  if (expected !== undefined && expected !== accessTokenHash(accessToken, protectedHeader.alg)) {
+    throw new SallyportError('callback_invalid', { detail: 'at_hash does not fit the access token' });
+  }
+}
+
+/** Left half of the hash that the signature algorithm names (OpenID Connect Core §3.1.3.6). */
+function accessTokenHash(accessToken: string, alg: string): string {
+  const bits = alg === 'EdDSA' || alg === 'Ed25519' ? '512' : alg.slice(-3);
+  const digest = createHash(`sha${bits}`).update(accessToken).digest();
+  return digest.subarray(0, digest.length / 2).toString('base64url');
+}
+
+/** RFC 6749 Appendix A.12: visible ASCII; anything else could break a header. Bounded by R-013. */
+function checkToken(token: string): string {
+  if (token.length > LIMITS.tokenMaxChars || !/^[\x20-\x7e]+$/.test(token)) {
+    throw new SallyportError('idp_bad_response', { detail: 'a token is too long or holds odd characters' });
+  }
+  return token;
+}
+
+/** By class and code only (ARCHITECTURE §5). Texts of the provider stay out of pages and logs. */
+function classifyTokenError(error: unknown): Error {
+  if (isSallyportError(error)) return error;
+  if (error instanceof oauth.ResponseBodyError) {
+    const detail = `the provider answered ${error.status} ${safeCode(error.error)}`;
+    if (error.error === 'invalid_grant') return new SallyportError('callback_invalid', { detail });
+    if (error.status >= 500) return new SallyportError('idp_unavailable', { detail, retryAfterS: 5 });
+    return new SallyportError('idp_bad_response', { detail });
+  }
+  if (error instanceof jose.errors.JOSEError) {
+    return new SallyportError('callback_invalid', { detail: `ID token refused: ${error.code}` });
+  }
+  if (error instanceof oauth.OperationProcessingError) {
+    return new SallyportError(codeOfProcessing(error), {
+      detail: `answer refused: ${error.code ?? error.name}`,
+      cause: withoutCause(error),
+    });
+  }
+  if (error instanceof oauth.UnsupportedOperationError || error instanceof oauth.WWWAuthenticateChallengeError) {
+    return new SallyportError('idp_bad_response', { detail: error.code });
+  }
+  return error instanceof Error ? error : new TypeError('a non-error was thrown');
+}
+
+/** Claim checks mean a wrong login; everything else that does not parse is the provider's fault. */
+function codeOfProcessing(error: oauth.OperationProcessingError): 'callback_invalid' | 'idp_bad_response' {
+  return error.code === oauth.JWT_CLAIM_COMPARISON || error.code === oauth.JWT_TIMESTAMP_CHECK
+    ? 'callback_invalid'
+    : 'idp_bad_response';
+}
+
+/** The library hangs claims and bodies on `cause`: they must not reach a log (R-012). */
+function withoutCause(error: Error): Error {
+  const plain = new Error(error.message);
+  plain.name = error.name;
+  return plain;
+}
+
+/** RFC 6749 §5.2 error codes are NQSCHAR; longer or odder text is not repeated. */
+export function safeCode(text: string): string {
+  return /^[A-Za-z0-9_.-]{1,64}$/.test(text) ? text : 'an unreadable error code';
+}

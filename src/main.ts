@@ -1,0 +1,55 @@
+import { runCheck } from './cli/check.ts';
+import type { CliIo } from './cli/io.ts';
+import { runKeygen } from './cli/keygen.ts';
+import { runServe } from './cli/serve.ts';
+
+const USAGE = `Usage: sallyport <command> [options]
+
+  serve   [--config DIR]            run the server (default ./config)
+  check   [--config DIR]            validate the configuration and exit (78 on problems)
+  keygen                            print a fresh seal key
+  demo    [--port N] [--redis URL] [--no-traefik] [--json]
+                                    everything at once on loopback, to try in a browser
+  help                              this text
+`;
+
+/**
+ * The command line: picks a command and sets the exit code (0 done, 1 failed, 2 usage, 78 configuration).
+ * @param argv arguments after the program's name.
+ */
+export async function main(argv: readonly string[]): Promise<void> {
+  const io: CliIo = {
+    stdout: (text) => process.stdout.write(text),
+    stderr: (text) => process.stderr.write(text),
+    environment: process.env,
+  };
+  const code = await run(argv, io);
+  // A second signal ends the wait for the drain: what is still open must not keep the process.
+  if (argv[0] === 'serve') process.exit(code);
+  process.exitCode = code;
+}
+
+async function run(argv: readonly string[], io: CliIo): Promise<number> {
+  const [command, ...rest] = argv;
+  switch (command) {
+    case 'serve':
+      return runServe(rest, io);
+    case 'check':
+      return runCheck(rest, io);
+    case 'keygen':
+      return runKeygen(rest, io);
+    case 'demo': {
+      // Loaded only here: it needs the development dependencies.
+      const { runDemo } = await import('./cli/demo/demo.ts');
+      return runDemo(rest, { stdout: process.stdout, stderr: process.stderr, environment: process.env });
+    }
+    case 'help':
+    case '--help':
+    case '-h':
+      io.stdout(USAGE);
+      return 0;
+    default:
+      io.stderr(command === undefined ? USAGE : `sallyport: unknown command ${JSON.stringify(command)}\n\n${USAGE}`);
+      return 2;
+  }
+}

@@ -1,0 +1,130 @@
+import { type AddressMatcher, compileAddressMatcher } from './core/address.ts';
+import type { AppServices } from './core/app.ts';
+import { type Audit, createAudit } from './core/audit.ts';
+import type { Clock } from './core/clock.ts';
+import type { Config } from './core/config/types.ts';
+import { createKeyRing, type KeyRing } from './core/crypto.ts';
+import { createDeniedLog } from './core/denied-log.ts';
+import { compileIdentityHeaders, type IdentityHeaders } from './core/identity.ts';
+import type { Logger } from './core/log.ts';
+import { createMetrics } from './core/metrics.ts';
+import { compileOriginRules, type OriginRules } from './core/origin.ts';
+import { compileReplies } from './core/problem.ts';
+import { compileReturnTo } from './core/return-to.ts';
+import { compileRoutes } from './core/routes.ts';
+import type { Sessions } from './core/services.ts';
+import { createSessions } from './core/sessions.ts';
+import { compileHelperCookie, compileSessionCookie } from './core/set-cookie.ts';
+import { compileSites } from './core/sites.ts';
+import type { SessionStore } from './core/store.ts';
+import { createMemoryStore } from './core/store-memory.ts';
+import { createValkeyStore } from './core/store-valkey.ts';
+import type { VerifyServices } from './core/verify.ts';
+import { compileVerifyOptions } from './core/verify-options.ts';
+import type { FlowServices, SiteCookies } from './flows/flow.ts';
+import { createIdp, type IdpRuntime } from './flows/idp.ts';
+
+/** What everything is made from. */
+export type Ground = { readonly config: Config; readonly log: Logger; readonly clock: Clock };
+
+/** Everything a configuration makes, before any listener is bound. */
+export type Parts = {
+  readonly app: AppServices;
+  readonly flows: FlowServices;
+  readonly verify: VerifyServices;
+  readonly origin: OriginRules;
+  readonly trusted: AddressMatcher;
+  readonly store: SessionStore;
+  readonly idps: readonly IdpRuntime[];
+  /** End connections to the store and the providers. */
+  close(): Promise<void>;
+};
+
+/** A login's tombstone outlives its transaction by this much: clocks of several machines differ (D-18). */
+const CLOCK_SKEW_MS = 60_000;
+
+/** Make the parts of a server. Providers and the store begin to connect in the background. */
+export function createParts(ground: Ground): Parts {
+  const { config, log, clock } = ground;
+  const ring = createKeyRing(config.sealKeys);
+  const sites = compileSites(config);
+  const trusted = compileAddressMatcher(config.trustedProxies);
+  const origin = compileOriginRules(config);
+  const store = createStore(config, log);
+  const idps: IdpRuntime[] = [];
+  const metrics = createMetrics({
+    storeReachable: () => store.status().reachable,
+    outboundSockets: () => idps.reduce((sum, idp) => sum + idp.sockets(), 0),
+  });
+  for (const idp of config.idps) idps.push(createIdp({ idp, clock, log, metrics }));
+  const audit = createAudit(log);
+  const identity = createIdentity(config, log, audit);
+  const replies = compileReplies(config, origin);
+  const sessions = createSessionService(ground, store, ring, identity);
+  const returnTo = compileReturnTo({
+    authPaths: [config.paths.auth, config.paths.apiAuth],
+    origins: config.login.returnTo.origins,
+  });
+  const routes = compileRoutes(config.routes);
+  const options = compileVerifyOptions(config.verify.profiles);
+  const denied = createDeniedLog(config.log.deniedPerSecond, clock);
+  const shared = { config, sites, clock, log, metrics, replies, sessions, returnTo };
+  return {
+    app: { ...shared, trusted, denied },
+    flows: { ...shared, store, ring, audit, idps: byName(idps), cookies: compileCookies(config) },
+    verify: { config, sites, routes, sessions, identity, options, returnTo, trusted, clock },
+    origin,
+    trusted,
+    store,
+    idps,
+    async close() {
+      await Promise.all([...idps.map((idp) => idp.close()), store.close()]);
+    },
+  };
+}
+
+function createStore(config: Config, log: Logger): SessionStore {
+  if (config.store.kind === 'memory') return createMemoryStore();
+  return createValkeyStore({
+    redis: config.store.redis,
+    onError: (error) => log.warn({ err: error }, 'the session store connection failed; reconnecting'),
+  });
+}
+
+function createIdentity(config: Config, log: Logger, audit: Audit): IdentityHeaders {
+  return compileIdentityHeaders(config.identityHeaders, {
+    onOversize: (bytes) => log.warn({ bytes }, 'identity headers of a session exceed 4 KiB; gateways may refuse them'),
+    onControl: (name) => audit('identity_value_dropped', { reason: `control characters in ${name}` }),
+  });
+}
+
+function createSessionService(ground: Ground, store: SessionStore, ring: KeyRing, identity: IdentityHeaders): Sessions {
+  const { config, log, clock } = ground;
+  return createSessions({
+    store,
+    ring,
+    clock,
+    settings: config.session,
+    identity,
+    tombstoneTtlMs: config.login.transactionTtlMs + CLOCK_SKEW_MS,
+    onBackgroundError: (error) => log.warn({ err: error }, 'a session could not be touched'),
+  });
+}
+
+function compileCookies(config: Config): ReadonlyMap<string, SiteCookies> {
+  return new Map(
+    config.sites.map((site) => {
+      const { domain, secure, persistent } = site.cookie;
+      const cookies: SiteCookies = {
+        session: compileSessionCookie(site.cookie, persistent ? config.session.absoluteMs : undefined),
+        loop: compileHelperCookie('bff_loop', { secure }),
+        left: compileHelperCookie('bff_left', { secure, domain }),
+      };
+      return [site.name, cookies];
+    }),
+  );
+}
+
+function byName(idps: readonly IdpRuntime[]): ReadonlyMap<string, IdpRuntime> {
+  return new Map(idps.map((idp) => [idp.idp.name, idp]));
+}

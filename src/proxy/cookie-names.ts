@@ -1,0 +1,37 @@
+import type { Config } from '../core/config/types.ts';
+
+/** True for the name of a cookie of ours, in any spelling that a service might fold into it. */
+export type OwnCookieTest = (name: string) => boolean;
+
+const PREFIX = /^-*(?:host|secure)-/;
+const OWN = /^bff-(?:tx(?:-|$)|loop$|left$|csrf$)/;
+
+/**
+ * Compile the test for our cookies: the session cookies of all sites, transaction, loop, sign-out and CSRF cookies,
+ * with and without `__Host-` and `__Secure-`, in any case, punctuation or percent-encoding.
+ */
+export function compileOwnCookies(config: Pick<Config, 'sites'>): OwnCookieTest {
+  const session = new Set(config.sites.map(({ cookie }) => fold(cookie.name)));
+  return (name) => {
+    const folded = fold(name);
+    return session.has(folded) || OWN.test(folded);
+  };
+}
+
+function fold(name: string): string {
+  return decodeOnce(name)
+    .trim()
+    .toLowerCase()
+    .replace(/[^a-z0-9]/g, '-')
+    .replace(PREFIX, '');
+}
+
+/** Some frameworks percent-decode cookie names; a name that cannot be decoded is taken as it is. */
+function decodeOnce(name: string): string {
+  if (!name.includes('%')) return name;
+  try {
+    return decodeURIComponent(name);
+  } catch {
+    return name;
+  }
+}

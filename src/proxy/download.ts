@@ -1,0 +1,143 @@
+import { STATUS_CODES } from 'node:http';
+import type { Call } from './http.ts';
+import type { Field } from './response-headers.ts';
+
+/**
+ * A service's answer on its way to the client, with back-pressure (D-33). The head is written together with the first
+ * bytes of the body, so that a service that dies between them still gets a clean error answer.
+ */
+export class Download {
+  readonly #call: Call;
+  readonly #resume: () => void;
+  readonly #stalled: (error: Error) => void;
+  #status = 0;
+  #fields: readonly Field[] = [];
+  /** Declared length of the body; -1 = chunked. */
+  #total = -1;
+  #isHeadWritten = false;
+  #isListening = false;
+  #closeAfter = false;
+  #bodiless = false;
+  /** The part that the socket did not take yet, and the write offset at which it begins. */
+  #pending: Uint8Array | undefined;
+  #pendingAt = 0;
+  #stallTimer: NodeJS.Timeout | undefined;
+
+  /**
+   * @param resume called when the client takes bytes again.
+   * @param stalled called when it took none for the service's idle limit.
+   */
+  constructor(call: Call, resume: () => void, stalled: (error: Error) => void) {
+    this.#call = call;
+    this.#resume = resume;
+    this.#stalled = stalled;
+  }
+
+  /** Take the head; nothing is written yet. */
+  begin(status: number, fields: readonly Field[], contentLength: number): void {
+    const { exchange, upload } = this.#call;
+    this.#status = status;
+    this.#fields = fields;
+    this.#bodiless = exchange.context.method === 'HEAD' || status === 204 || status === 304;
+    // The answer to a chunked or unread request ends the connection, which only `end` can do (SECURITY §3.5).
+    this.#closeAfter = exchange.context.chunked || upload?.complete === false;
+    this.#total = this.#closeAfter && !this.#bodiless ? -1 : contentLength;
+  }
+
+  /** Pass a part of the body on. @returns false if no more may come until `resume` is called. */
+  write(chunk: Uint8Array): boolean {
+    const { exchange } = this.#call;
+    if (!exchange.open || this.#bodiless || chunk.byteLength === 0) return true;
+    const { res } = exchange;
+    let ok = true;
+    let done = false;
+    res.cork(() => {
+      this.#writeHead();
+      if (this.#total === -1) {
+        ok = res.write(chunk);
+        return;
+      }
+      this.#pendingAt = res.getWriteOffset();
+      [ok, done] = res.tryEnd(chunk, this.#total);
+    });
+    if (done) this.#finish();
+    else if (!ok) this.#wait(this.#total === -1 ? undefined : chunk);
+    return done || ok;
+  }
+
+  /** The service has said everything. */
+  end(): void {
+    const { exchange, upload } = this.#call;
+    if (!exchange.open) return;
+    // What the socket has not taken yet ends the answer by itself, in `#drain`.
+    if (this.#pending !== undefined) return;
+    const { res } = exchange;
+    if (upload?.complete === false) upload.discard();
+    res.cork(() => {
+      this.#writeHead();
+      if (this.#bodiless) {
+        res.endWithoutBody(
+          this.#status === 204 || this.#status === 304 || this.#total === -1 ? undefined : this.#total,
+          this.#closeAfter,
+        );
+      } else if (this.#closeAfter) res.end('', true);
+      else res.end();
+    });
+    this.#finish();
+  }
+
+  /** Something went wrong: an error answer if nothing was written yet, else the connection is closed. */
+  fail(error: Error): void {
+    clearTimeout(this.#stallTimer);
+    const { app, exchange } = this.#call;
+    if (!exchange.open) return;
+    exchange.onAbort = undefined;
+    if (this.#isHeadWritten) exchange.res.close();
+    else app.fail(exchange, error);
+  }
+
+  #writeHead(): void {
+    if (this.#isHeadWritten) return;
+    this.#isHeadWritten = true;
+    const { res } = this.#call.exchange;
+    res.writeStatus(`${this.#status} ${STATUS_CODES[this.#status] ?? ''}`);
+    for (const [name, value] of this.#fields) res.writeHeader(name, value);
+  }
+
+  #wait(rest: Uint8Array | undefined): void {
+    this.#pending = rest;
+    const { bodyIdleMs } = this.#call.service.service.timeouts;
+    this.#stallTimer = setTimeout(() => this.#stalled(new Error('the client takes nothing')), bodyIdleMs);
+    if (this.#isListening) return;
+    this.#isListening = true;
+    this.#call.exchange.res.onWritable((offset) => this.#drain(offset));
+  }
+
+  #drain(offset: number): boolean {
+    const { exchange } = this.#call;
+    if (!exchange.open) return true;
+    clearTimeout(this.#stallTimer);
+    if (this.#pending !== undefined) {
+      const [ok, done] = exchange.res.tryEnd(this.#pending.subarray(offset - this.#pendingAt), this.#total);
+      if (done) {
+        this.#pending = undefined;
+        this.#finish();
+        return true;
+      }
+      if (!ok) {
+        this.#wait(this.#pending);
+        return false;
+      }
+      this.#pending = undefined;
+    }
+    this.#resume();
+    return true;
+  }
+
+  #finish(): void {
+    clearTimeout(this.#stallTimer);
+    const { app, exchange } = this.#call;
+    exchange.onAbort = undefined;
+    app.finished(exchange, this.#status, '');
+  }
+}

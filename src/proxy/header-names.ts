@@ -1,0 +1,27 @@
+/** Hop-by-hop fields of RFC 9110 §7.6.1 and their relatives: they end at each connection, in both directions. */
+export const HOP_BY_HOP: ReadonlySet<string> = new Set([
+  'connection',
+  'keep-alive',
+  'proxy-authenticate',
+  'proxy-authorization',
+  'proxy-connection',
+  'te',
+  'trailer',
+  'trailers',
+  'transfer-encoding',
+  'upgrade',
+  'http2-settings',
+]);
+
+/** A field name as CGI, WSGI, PHP and nginx fold it: lower case, every other character than a letter or digit as `-`. */
+export function foldName(name: string): string {
+  return name.toLowerCase().replace(/[^a-z0-9]/g, '-');
+}
+
+/** Add the lower-case names that one Connection line lists. */
+export function addNominated(nominated: Set<string>, line: string): void {
+  for (const part of line.split(',')) {
+    const name = part.trim().toLowerCase();
+    if (name !== '') nominated.add(name);
+  }
+}

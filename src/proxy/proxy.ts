@@ -1,0 +1,245 @@
+import type { HttpRequest } from 'uWebSockets.js';
+import type { App } from '../core/app.ts';
+import type { Exchange } from '../core/app-exchange.ts';
+import { clientIpOf } from '../core/app-log.ts';
+import type { RequestContext } from '../core/context.ts';
+import { SallyportError } from '../core/errors.ts';
+import type { HeaderList } from '../core/identity.ts';
+import type { Logger } from '../core/log.ts';
+import type { Metrics } from '../core/metrics.ts';
+import { compileOriginRules, isPreflight, type OriginRules } from '../core/origin.ts';
+import type { Replies } from '../core/problem.ts';
+import type { CompiledRoute } from '../core/routes.ts';
+import type { Session } from '../core/services.ts';
+import type { SiteRuntime } from '../core/sites.ts';
+import type { VerifyServices } from '../core/verify.ts';
+import { type Asked, authorize, type Verdict } from './authorize.ts';
+import { compileOwnCookies, type OwnCookieTest } from './cookie-names.ts';
+import { forward } from './http.ts';
+import { createServiceTable, type ServiceRuntime, type ServiceTable } from './http-pools.ts';
+import {
+  type ClientHeaders,
+  compileRequestHeaders,
+  finishHeaders,
+  type RequestHeaderRules,
+} from './request-headers.ts';
+import type { ResponseRules } from './response-headers.ts';
+import { openUpload, type Upload } from './upload.ts';
+
+/** What the proxy works with. */
+export type ProxyServices = VerifyServices & {
+  readonly replies: Replies;
+  readonly log: Logger;
+  readonly metrics: Metrics;
+};
+
+/** Everything that is not an address of ours: routes.yaml decides. */
+export type Proxy = {
+  /**
+   * Answer one request, now or later.
+   * @param path canonical path: what is matched, authorized and sent (R-131).
+   * @throws SallyportError for a refusal, synchronously or as a rejection.
+   */
+  handle(app: App, exchange: Exchange, req: HttpRequest, path: string): void | Promise<void>;
+  /** End every connection to services. */
+  close(): Promise<void>;
+};
+
+/** The proxy's compiled parts. */
+type Parts = {
+  readonly services: ProxyServices;
+  readonly table: ServiceTable;
+  readonly origin: OriginRules;
+  readonly requestHeaders: RequestHeaderRules;
+  readonly isOwnCookie: OwnCookieTest;
+  /** Identity headers that hold the access token, in lower case. */
+  readonly tokenHeaders: ReadonlySet<string>;
+};
+
+/** A request with everything that had to be read of it in its first turn. */
+type Inbound = {
+  readonly app: App;
+  readonly exchange: Exchange;
+  readonly asked: Asked;
+  readonly service: ServiceRuntime;
+  readonly headers: ClientHeaders;
+  readonly upload: Upload | undefined;
+};
+
+const PREFLIGHT_HEADERS_MAX = 64;
+
+/** Compile the proxy of a configuration (SPEC §8). */
+export function createProxy(services: ProxyServices): Proxy {
+  const { config, identity } = services;
+  const tokenHeaders = config.identityHeaders
+    .filter(({ source }) => source.kind === 'token')
+    .map(({ name }) => name.toLowerCase());
+  const parts: Parts = {
+    services,
+    table: createServiceTable(config.services),
+    origin: compileOriginRules(config),
+    requestHeaders: compileRequestHeaders(config, identity.names),
+    isOwnCookie: compileOwnCookies(config),
+    tokenHeaders: new Set(['authorization', ...tokenHeaders]),
+  };
+  return {
+    handle: (app, exchange, req, path) => handle(parts, app, exchange, req, path),
+    close: () => parts.table.close(),
+  };
+}
+
+function handle(parts: Parts, app: App, exchange: Exchange, req: HttpRequest, path: string): void | Promise<void> {
+  const { context } = exchange;
+  const { site, host } = app.locate(context);
+  if (site === undefined) throw new SallyportError('unknown_host', { detail: 'proxy' });
+  if (isPreflight(context.method, context)) {
+    app.reply(exchange, { status: 204, headers: preflightHeaders(parts, site, context), body: '' });
+    return;
+  }
+  const { route, service } = findRoute(parts, host, path, context.method);
+  if (context.webSocketKey !== '' || context.upgrade.toLowerCase().includes('websocket')) {
+    throw new SallyportError('bad_request', { detail: 'a WebSocket handshake on an HTTP route' });
+  }
+  // Read and register before the first await: the native request is gone afterwards.
+  const headers = parts.requestHeaders.read(req);
+  const upload = openUpload(exchange, route.route.bodyMaxBytes);
+  const inbound: Inbound = { app, exchange, asked: { context, site, host, path, route }, service, headers, upload };
+  app.keep();
+  try {
+    const verdict = authorize(inbound.asked, parts.services);
+    if (!(verdict instanceof Promise)) return proceed(parts, inbound, verdict);
+    return verdict
+      .then((value) => proceed(parts, inbound, value))
+      .catch((error: unknown) => {
+        upload?.discard();
+        throw error;
+      });
+  } catch (error) {
+    upload?.discard();
+    throw error;
+  }
+}
+
+/** The route and its service; a route without one exists for verify alone (D-39). */
+function findRoute(
+  parts: Parts,
+  host: string,
+  path: string,
+  method: string,
+): { route: CompiledRoute; service: ServiceRuntime } {
+  const match = parts.services.routes.find(host, path, method);
+  if (match.kind === 'method') {
+    throw new SallyportError('method_not_allowed', { detail: 'route', headers: [['allow', match.allow]] });
+  }
+  const name = match.kind === 'route' ? match.compiled.route.service : undefined;
+  if (match.kind === 'none' || name === undefined) {
+    throw new SallyportError('not_found', {
+      detail: match.kind === 'none' ? 'no route' : `route ${match.compiled.route.id} is for verify only`,
+    });
+  }
+  return { route: match.compiled, service: parts.table.find(name) };
+}
+
+/** Preflights are ours to answer, for known and unknown paths alike, so that scripts can read the error that follows. */
+function preflightHeaders({ origin, requestHeaders }: Parts, site: SiteRuntime, context: RequestContext) {
+  const headers = origin.preflightHeaders(site, context);
+  if (headers === undefined) throw new SallyportError('origin_not_allowed', { detail: 'preflight' });
+  const asked = context.corsHeaders === '' ? [] : context.corsHeaders.split(',', PREFLIGHT_HEADERS_MAX + 1);
+  if (asked.length > PREFLIGHT_HEADERS_MAX)
+    throw new SallyportError('bad_request', { detail: 'preflight for too many headers' });
+  // Authorization never reaches a service either, but asking for it is honest; identities are not a client's to state.
+  const forbidden = asked.find(
+    (name) => name.trim().toLowerCase() !== 'authorization' && requestHeaders.isRefused(name.trim()),
+  );
+  if (forbidden !== undefined)
+    throw new SallyportError('origin_not_allowed', { detail: 'preflight for a header that clients must not send' });
+  return headers;
+}
+
+function proceed(parts: Parts, inbound: Inbound, verdict: Verdict): void {
+  const { app, exchange, asked, service, headers, upload } = inbound;
+  if (!exchange.open) return;
+  const { context, site, host } = asked;
+  if (verdict.kind === 'login') {
+    upload?.discard();
+    app.reply(exchange, parts.services.replies.redirect(context, verdict.location));
+    return;
+  }
+  if (headers.nominatesCritical) {
+    throw new SallyportError('bad_request', { detail: 'Connection names a field that must arrive' });
+  }
+  const { session } = verdict;
+  const usesToken = service.service.token.source === 'session';
+  forward({
+    app,
+    exchange,
+    service,
+    upload,
+    target: targetOf(asked),
+    headers: finishHeaders(headers, {
+      clientIp: clientIpOf(parts.services, context),
+      host,
+      scheme: site.scheme,
+      requestId: context.requestId,
+      identity: identityOf(parts, asked.route, session, usesToken),
+      authorization: usesToken && session !== undefined ? bearerOf(session, site) : '',
+    }),
+    response: responseRules(parts, asked, service),
+  });
+}
+
+/** What was authorized is what is sent (R-131): the canonical path, rewritten by prefix only, and the raw query. */
+function targetOf({ context, path, route }: Asked): string {
+  const { rewrite } = route.route;
+  const query = context.query === '' ? '' : `?${context.query}`;
+  if (rewrite === undefined) return path + query;
+  return swapPrefix(path, rewrite.prefix, rewrite.to) + query;
+}
+
+/** `/a/b` with `/a` for `/x` is `/x/b`; a lone `/` on either side stands for nothing. */
+function swapPrefix(path: string, from: string, to: string): string {
+  const rest = path.slice(from === '/' ? 0 : from.length);
+  const swapped = (to === '/' ? '' : to) + rest;
+  return swapped === '' ? '/' : swapped;
+}
+
+function identityOf(parts: Parts, route: CompiledRoute, session: Session | undefined, usesToken: boolean): HeaderList {
+  if (session === undefined || !route.route.identityHeaders) return [];
+  const list: string[] = [];
+  for (let i = 0; i < session.headers.length; i += 2) {
+    const name = (session.headers[i] as string).toLowerCase();
+    const isToken = parts.tokenHeaders.has(name);
+    // Authorization is written once, last; other copies of the token go only where the token itself goes.
+    if (name === 'authorization' || (isToken && !usesToken)) continue;
+    list.push(name, session.headers[i + 1] as string);
+  }
+  return list;
+}
+
+/** A sender-constrained token is worth nothing as Bearer and is never sent as one (D-36). */
+function bearerOf({ hot }: Session, site: SiteRuntime): string {
+  if (hot.accessToken === '' || hot.tokenType.toLowerCase() !== 'bearer') {
+    throw new SallyportError('no_token_available', {
+      detail: 'the session has no bearer token',
+      loginUrl: site.loginUrl,
+    });
+  }
+  return `Bearer ${hot.accessToken}`;
+}
+
+function responseRules(parts: Parts, { context, site, route }: Asked, service: ServiceRuntime): ResponseRules {
+  const { cacheControl, auth, rewrite } = route.route;
+  const hsts = parts.services.replies.commonHeaders(site).filter(([name]) => name === 'strict-transport-security');
+  return {
+    isOwnCookie: parts.isOwnCookie,
+    cacheControl,
+    dependsOnSession: auth !== 'none',
+    own: [['x-request-id', context.requestId], ...hsts, ...parts.origin.corsHeaders(site, context.origin)],
+    publicLocation(location) {
+      const target = service.targets.find(({ origin }) => location === origin || location.startsWith(`${origin}/`));
+      if (target === undefined) return undefined;
+      const path = location.slice(target.origin.length) || '/';
+      return rewrite !== undefined && path.startsWith(rewrite.to) ? swapPrefix(path, rewrite.to, rewrite.prefix) : path;
+    },
+  };
+}

@@ -1,0 +1,187 @@
+import type { HttpRequest } from 'uWebSockets.js';
+import { randomBytes } from 'node:crypto';
+import type { Config } from '../core/config/types.ts';
+import { SallyportError } from '../core/errors.ts';
+import type { HeaderList } from '../core/identity.ts';
+import { compileOwnCookies, type OwnCookieTest } from './cookie-names.ts';
+import { addNominated, foldName, HOP_BY_HOP } from './header-names.ts';
+
+/** What arrived and may go on, before authorization: name, value, name, value, … */
+export type ClientHeaders = {
+  readonly list: string[];
+  /** A Connection line names a field whose removal would change who is asking (SECURITY §4.1). */
+  readonly nominatesCritical: boolean;
+};
+
+/** What we say about the request, whatever the client said. */
+export type OwnHeaders = {
+  readonly clientIp: string;
+  readonly host: string;
+  readonly scheme: string;
+  readonly requestId: string;
+  /** Identity headers without any token. */
+  readonly identity: HeaderList;
+  /** Value of Authorization; empty = none. */
+  readonly authorization: string;
+};
+
+/** The rules of a configuration, compiled. */
+export type RequestHeaderRules = {
+  /** Read the native request once, in its own turn; leave out everything that must not reach a service. */
+  read(req: Pick<HttpRequest, 'forEach'>): ClientHeaders;
+  /** True for a name that never reaches a service, in any spelling. */
+  isRefused(name: string): boolean;
+};
+
+/** Set by framing, by us, or meant for us alone. */
+const REFUSED: ReadonlySet<string> = new Set([
+  ...HOP_BY_HOP,
+  'host',
+  'content-length',
+  'expect',
+  'cookie',
+  'cookie2',
+  'authorization',
+  'dpop',
+  'forwarded',
+  'client-ip',
+  'true-client-ip',
+  'cf-connecting-ip',
+  'fastly-client-ip',
+  'x-real-ip',
+  'x-client-ip',
+  'x-cluster-client-ip',
+  'x-remote-ip',
+  'x-remote-addr',
+  'x-http-method',
+  'x-http-method-override',
+  'x-method-override',
+  'x-host',
+  'x-scheme',
+  'x-url-scheme',
+  'front-end-https',
+  'x-request-id',
+  'traceparent',
+  'tracestate',
+]);
+
+/** Families: the forwarded ones, originals and rewrites, identities and certificates that only a gateway may state. */
+const REFUSED_FAMILIES =
+  /^(?:x-forwarded|x-original|x-rewrite|x-user-|x-auth-(?!token$)|x-remote-user|x-remote-group|x-webauth-|remote-|x-sallyport|x-accel|x-sendfile|x-ssl-|ssl-client|client-cert|x-client-cert|x-envoy|proxy|sec-websocket)/;
+
+/** Without these a service would see another asker or another message than we did. */
+const CRITICAL: readonly string[] = ['authorization', 'cookie', 'host', 'origin', 'content-length'];
+
+const PLAIN_NAME = /^[a-z0-9-]+$/;
+const TRACEPARENT = /^00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}$/;
+const KNOWN_ENCODINGS = /^(?:(?:gzip|deflate|br|zstd|identity|\*)(?:;q=[01](?:\.\d{0,3})?)?(?:, ?|$))+$/;
+
+/** Compile what may pass from a client to a service (R-133 to R-135, SECURITY §4.1, 4.2, 4.9). */
+export function compileRequestHeaders(
+  config: Pick<Config, 'sites'>,
+  identityNames: readonly string[],
+): RequestHeaderRules {
+  const identity = new Set(identityNames.map(foldName));
+  const isOwnCookie = compileOwnCookies(config);
+  const isRefused = (name: string): boolean => {
+    const lower = name.toLowerCase();
+    // `_`, `.` and their like are folded to `-` by some services: none of them passes at all.
+    if (!PLAIN_NAME.test(lower)) return true;
+    return REFUSED.has(lower) || REFUSED_FAMILIES.test(lower) || identity.has(lower);
+  };
+  return { isRefused, read: (req) => readClientHeaders(req, isRefused, isOwnCookie) };
+}
+
+function readClientHeaders(
+  req: Pick<HttpRequest, 'forEach'>,
+  isRefused: (name: string) => boolean,
+  isOwnCookie: OwnCookieTest,
+): ClientHeaders {
+  const passed: string[] = [];
+  const nominated = new Set<string>();
+  let cookie = '';
+  let traceparent = '';
+  let tracestate = '';
+  req.forEach((name, value) => {
+    if (name === 'connection') addNominated(nominated, value);
+    else if (name === 'cookie') cookie = cookie === '' ? value : `${cookie}; ${value}`;
+    else if (name === 'traceparent') traceparent = traceparent === '' ? value : 'repeated';
+    else if (name === 'tracestate') tracestate = tracestate === '' ? value : `${tracestate},${value}`;
+    else if (name === 'accept-encoding' && !KNOWN_ENCODINGS.test(value)) return;
+    else if (!isRefused(name)) passed.push(name, fieldValue(name, value));
+  });
+  const list = nominated.size === 0 ? passed : withoutNominated(passed, nominated);
+  const others = foreignCookies(cookie, isOwnCookie);
+  if (others !== '' && !nominated.has('cookie')) list.push('cookie', fieldValue('cookie', others));
+  pushTrace(list, traceparent, tracestate);
+  return { list, nominatesCritical: CRITICAL.some((name) => nominated.has(name)) };
+}
+
+function withoutNominated(list: readonly string[], nominated: ReadonlySet<string>): string[] {
+  const kept: string[] = [];
+  for (let i = 0; i < list.length; i += 2) {
+    if (!nominated.has(list[i] as string)) kept.push(list[i] as string, list[i + 1] as string);
+  }
+  return kept;
+}
+
+/**
+ * The Cookie header without our cookies: rebuilt from its pairs, the others byte for byte in their order (SECURITY
+ * §4.9). Pairs without a name are left out: services disagree on what they are.
+ */
+export function foreignCookies(header: string, isOwnCookie: OwnCookieTest): string {
+  if (header === '') return '';
+  const kept: string[] = [];
+  for (const part of header.split(';')) {
+    const pair = part.replace(/^[ \t]+|[ \t]+$/g, '');
+    const equals = pair.indexOf('=');
+    if (equals > 0 && !isOwnCookie(pair.slice(0, equals))) kept.push(pair);
+  }
+  return kept.join('; ');
+}
+
+/** A valid W3C trace context goes on as it came; without one the trace begins here. */
+function pushTrace(list: string[], traceparent: string, tracestate: string): void {
+  if (TRACEPARENT.test(traceparent)) {
+    list.push('traceparent', traceparent);
+    if (tracestate !== '') list.push('tracestate', fieldValue('tracestate', tracestate));
+    return;
+  }
+  const random = randomBytes(24).toString('hex');
+  list.push('traceparent', `00-${random.slice(0, 32)}-${random.slice(32)}-00`);
+}
+
+/**
+ * A value in the form that undici writes: one character for each byte. The native side reads bytes as UTF-8, so this
+ * gives back the bytes that were sent.
+ * @throws `bad_request` for controls, and for bytes that were no UTF-8: they cannot be passed on as they came.
+ */
+function fieldValue(name: string, value: string): string {
+  // Printable ASCII and tabs: nearly always.
+  if (/^[\t\x20-\x7e]*$/.test(value)) return value;
+  if (/[\x00-\x08\x0a-\x1f\x7f\ufffd]/.test(value)) {
+    throw new SallyportError('bad_request', { detail: `the value of ${name} holds bytes that cannot be forwarded` });
+  }
+  return Buffer.from(value, 'utf8').toString('latin1');
+}
+
+/** Complete the list of a request: ours come last, after everything nominated is gone (SECURITY §4.1). */
+export function finishHeaders(client: ClientHeaders, own: OwnHeaders): string[] {
+  const { list } = client;
+  const { clientIp, host, scheme, requestId, identity, authorization } = own;
+  list.push(
+    'x-forwarded-for',
+    clientIp,
+    'x-forwarded-host',
+    host,
+    'x-forwarded-proto',
+    scheme,
+    'forwarded',
+    `for=${clientIp.includes(':') ? `"[${clientIp}]"` : clientIp};host="${host}";proto=${scheme}`,
+    'x-request-id',
+    requestId,
+  );
+  for (let i = 0; i < identity.length; i += 2) list.push(identity[i] as string, identity[i + 1] as string);
+  if (authorization !== '') list.push('authorization', authorization);
+  return list;
+}

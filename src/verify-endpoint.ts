@@ -1,0 +1,95 @@
+import { type App, isPersonLooking } from './core/app.ts';
+import type { Exchange } from './core/app-exchange.ts';
+import type { Paths } from './core/config/types.ts';
+import { isSallyportError } from './core/errors.ts';
+import type { Metrics } from './core/metrics.ts';
+import type { Replies } from './core/problem.ts';
+import { writeAllow } from './core/reply.ts';
+import type { CookieWriter } from './core/set-cookie.ts';
+import { type Decision, type Denial, type VerifyEntry, type VerifyServices, verify } from './core/verify.ts';
+
+/** What the verify addresses work with besides the decision itself. */
+export type VerifyEndpointServices = {
+  readonly verify: VerifyServices;
+  readonly replies: Replies;
+  readonly metrics: Metrics;
+  /** Session cookie of each site, to expire conflicting ones. */
+  readonly sessionCookies: ReadonlyMap<string, CookieWriter>;
+};
+
+/** Tells verify addresses from others: 0 = none, 1 = exact, 2 = below one (D-02). */
+export function compileVerifyPaths(paths: Paths): (path: string) => 0 | 1 | 2 {
+  const exact = new Set([`${paths.auth}/verify`, `${paths.auth}/forward`, `${paths.auth}/validate`, ...paths.verify]);
+  const prefixes = [...exact].map((path) => `${path}/`);
+  return (path) => {
+    if (exact.has(path)) return 1;
+    for (const prefix of prefixes) if (path.startsWith(prefix)) return 2;
+    return 0;
+  };
+}
+
+/** Decide and answer one verify request; synchronous unless the session look-up is not. */
+export function answerVerify(app: App, exchange: Exchange, entry: VerifyEntry, services: VerifyEndpointServices): void {
+  const decision = verify(exchange.context, entry, services.verify);
+  if (!(decision instanceof Promise)) {
+    answer(app, exchange, decision, services);
+    return;
+  }
+  app.keep();
+  decision.then(
+    (value) => answer(app, exchange, value, services),
+    (error: unknown) => failVerify(app, exchange, error, services),
+  );
+}
+
+function answer(app: App, exchange: Exchange, decision: Decision, services: VerifyEndpointServices): void {
+  if (!exchange.open) return;
+  const { hot } = services.metrics;
+  switch (decision.kind) {
+    case 'allow':
+      hot.verifyAllow += 1;
+      writeAllow(exchange.res, decision.headers);
+      app.finished(exchange, 200, '');
+      return;
+    case 'login':
+      hot.verifyLogin += 1;
+      // The gateway asks with its own method; the person's was GET or HEAD, or the operator chose 302.
+      app.reply(exchange, { ...services.replies.redirect(exchange.context, decision.location), status: 302 });
+      return;
+    case 'deny':
+      refuseVerify(app, exchange, decision, services);
+  }
+}
+
+function refuseVerify(app: App, exchange: Exchange, denial: Denial, services: VerifyEndpointServices): void {
+  const { code, reason, site, navigation, challenge, expireCookie } = denial;
+  const cookie = expireCookie && site !== undefined ? services.sessionCookies.get(site.site.name) : undefined;
+  const headers: [string, string][] = (cookie?.expire ?? []).map((value) => ['set-cookie', value]);
+  if (code === 'insufficient_user_authentication') {
+    headers.push([
+      'www-authenticate',
+      `Bearer realm="sallyport", error="insufficient_user_authentication"${challenge}`,
+    ]);
+  }
+  const isLoginHelpful = code === 'authentication_required' || code === 'insufficient_user_authentication';
+  app.refuse(
+    exchange,
+    { code, loginUrl: isLoginHelpful ? site?.loginUrl : undefined, headers, navigation, site },
+    reason,
+  );
+}
+
+/** An outage answers with the original request's site, so that CORS lets a script read the 503. */
+function failVerify(app: App, exchange: Exchange, error: unknown, services: VerifyEndpointServices): void {
+  const site = services.verify.sites.find(exchange.context.forwardedHost);
+  if (isSallyportError(error) && error.code === 'store_unavailable') {
+    const retryAfterS = Math.max(1, Math.ceil(services.verify.config.store.retryAfterMs / 1000));
+    app.refuse(
+      exchange,
+      { code: error.code, retryAfterS, navigation: isPersonLooking(exchange.context), site },
+      error.detail ?? '',
+    );
+    return;
+  }
+  app.fail(exchange, error);
+}
