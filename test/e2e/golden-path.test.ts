@@ -47,7 +47,7 @@ async function walk(store: 'memory' | 'redis'): Promise<void> {
     await first.close();
     await second.close();
     await demo.close();
-    await redis?.stop();
+    await redis?.remove();
   }
 }
 

@@ -47,8 +47,8 @@ function checkAttributes({ settings }: CompileContext, site: string, input: Site
     settings.fail(at('name'), '{value} needs Secure cookies', 'insecure_http: false', 'choose a name without prefix');
   }
   if (
+    // RFC 6265bis knows `__Host-`, `__Secure-` and `__Host-Http-`; ours is HttpOnly with Path=/ always.
     /^__(?!host-|secure-)/i.test(cookie.name) ||
-    /^__(?:host-)?http-/i.test(cookie.name) ||
     TRANSACTION_COOKIE.test(cookie.name)
   ) {
     settings.fail(

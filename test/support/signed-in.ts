@@ -1,0 +1,115 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { type DemoProvider, type DemoProviderOptions, startDemoProvider } from '../../src/cli/demo/provider.ts';
+import { findFreePorts } from './ports.ts';
+import { type CookieJar, createCookieJar, fetchWithJar, signInAtProvider } from './provider.ts';
+import { startTestServer, type TestServer } from './test-server.ts';
+
+/** A server on plain http loopback with a real provider: what a person's browser talks to, without the browser. */
+export type SignInWorld = {
+  readonly base: string;
+  readonly provider: DemoProvider;
+  readonly server: TestServer;
+  /** Everything the provider issued so far. */
+  readonly issued: readonly Record<string, unknown>[];
+  /** Sign a user in and return the jar that holds the session cookie. */
+  signIn(username: 'alice' | 'bob', returnTo?: string): Promise<CookieJar>;
+  /** Ask verify as Traefik would, with the jar's cookies. */
+  verify(jar: CookieJar, init?: { uri?: string; headers?: Record<string, string> }): Promise<Response>;
+  close(): Promise<void>;
+};
+
+/** How the world differs from the usual one. */
+export type SignInWorldOptions = {
+  readonly settings?: Readonly<Record<string, unknown>>;
+  readonly environment?: Readonly<Record<string, string>>;
+  readonly provider?: Partial<DemoProviderOptions>;
+  readonly expectedErrors?: readonly string[];
+};
+
+/** Start provider and server, and wait until people can sign in. */
+export async function startSignInWorld(options: SignInWorldOptions = {}): Promise<SignInWorld> {
+  const port = await findFreePorts(1);
+  const base = `http://localhost:${port}`;
+  const secret = randomBytes(24).toString('base64url');
+  const issued: Record<string, unknown>[] = [];
+  const provider = await startDemoProvider({
+    clients: [{ client_id: 'bff', client_secret: secret, redirect_uris: [`${base}/auth/callback`] }],
+    onTokenResponse: ({ body }) => void issued.push(body as Record<string, unknown>),
+    ...options.provider,
+  });
+  const server = await startOrEnd(provider, () =>
+    startTestServer({
+      settings: {
+        sites: { main: { public_url: base, origins: [] } },
+        listen: { public: { address: '127.0.0.1', port } },
+        insecure_http: true,
+        ...options.settings,
+      },
+      idps: {
+        version: 1,
+        providers: {
+          main: {
+            issuer: provider.issuer,
+            client_id: 'bff',
+            client_auth: { secret },
+            scopes: ['openid', 'profile', 'email'],
+          },
+        },
+      },
+      ...(options.environment === undefined ? {} : { environment: options.environment }),
+      ...(options.expectedErrors === undefined ? {} : { expectedErrors: options.expectedErrors }),
+    }),
+  );
+  await server.whenReady();
+  return {
+    base,
+    provider,
+    server,
+    issued,
+    signIn: (username, returnTo) => signIn(base, username, returnTo),
+    verify: (jar, init) => askVerify(server, base, jar, init),
+    async close() {
+      await server.close();
+      await provider.close();
+    },
+  };
+}
+
+/** A server that does not start must not leave its provider running: the test process would never end. */
+async function startOrEnd(provider: DemoProvider, start: () => Promise<TestServer>): Promise<TestServer> {
+  try {
+    return await start();
+  } catch (error) {
+    await provider.close();
+    throw error;
+  }
+}
+
+async function signIn(base: string, username: string, returnTo = '/'): Promise<CookieJar> {
+  const jar = createCookieJar();
+  const begun = await fetchWithJar(jar, `${base}/auth/login?return_to=${encodeURIComponent(returnTo)}`);
+  assert.equal(begun.status, 302);
+  const callback = await signInAtProvider(createCookieJar(), begun.headers.get('location') ?? '', username, username);
+  const finished = await fetchWithJar(jar, callback);
+  assert.equal(finished.status, 302, await finished.text());
+  assert.equal(finished.headers.get('location'), returnTo);
+  return jar;
+}
+
+function askVerify(
+  server: TestServer,
+  base: string,
+  jar: CookieJar,
+  init: { uri?: string; headers?: Record<string, string> } = {},
+): Promise<Response> {
+  return fetchWithJar(jar, `http://127.0.0.1:${server.ports.verify}/auth/verify`, {
+    headers: {
+      'x-forwarded-host': new URL(base).host,
+      'x-forwarded-method': 'GET',
+      'x-forwarded-proto': 'http',
+      'x-forwarded-uri': init.uri ?? '/page',
+      ...init.headers,
+    },
+  });
+}
