@@ -1,5 +1,9 @@
-/** Runs after every `npm ci` and `npm install` of this package: makes the native core loadable, and says how. */
+/** Runs after every `npm ci` and `npm install` of this package: makes the native core loadable and safe, and says how. */
 
-import { findPackageFolder, readSystem, relinkFolder } from './relink-uws.js';
+import { hardenFolder } from './harden-uws.js';
+import { relinkFolder } from './relink-uws.js';
+import { findPackageFolder, readSystem } from './uws-files.js';
 
-console.log(`uWebSockets.js: ${relinkFolder(findPackageFolder(), readSystem())}`);
+const folder = findPackageFolder();
+const system = readSystem();
+for (const step of [relinkFolder, hardenFolder]) console.log(`uWebSockets.js: ${step(folder, system)}`);

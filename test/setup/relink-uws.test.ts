@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { relinkForOlderGlibc } from '../../scripts/relink-elf.js';
-import { findPackageFolder, readSystem, relinkFolder } from '../../scripts/relink-uws.js';
+import { relinkFolder } from '../../scripts/relink-uws.js';
+import { findPackageFolder, readSystem } from '../../scripts/uws-files.js';
 import { buildElf } from './elf-builder.ts';
 
 const original = buildElf({
@@ -56,7 +57,7 @@ describe('relinking the package', () => {
 
   test('refuses a result with another digest than listed, and keeps the file', () => {
     const wrong = [[FILE, sha256(original), '0'.repeat(64)]];
-    assert.throws(() => relinkFolder(folder, debian12, wrong), /relinks to SHA-256 [0-9a-f]{64}, expected 0{64}$/);
+    assert.throws(() => relinkFolder(folder, debian12, wrong), /becomes SHA-256 [0-9a-f]{64}, expected 0{64}$/);
     assert.deepEqual(content(), original);
   });
 
