@@ -1,8 +1,9 @@
 import { type AddressMatcher, compileAddressMatcher } from './core/address.ts';
 import type { AppServices } from './core/app.ts';
 import { type Audit, createAudit } from './core/audit.ts';
+import { createBearerTokens } from './core/bearer.ts';
 import type { Clock } from './core/clock.ts';
-import type { Config } from './core/config/types.ts';
+import type { Config, Idp } from './core/config/types.ts';
 import { createKeyRing, type KeyRing } from './core/crypto.ts';
 import { createDeniedLog } from './core/denied-log.ts';
 import { compileIdentityHeaders, type IdentityHeaders } from './core/identity.ts';
@@ -12,7 +13,7 @@ import { compileOriginRules, type OriginRules } from './core/origin.ts';
 import { compileReplies } from './core/problem.ts';
 import { compileReturnTo } from './core/return-to.ts';
 import { compileRoutes } from './core/routes.ts';
-import type { Sessions } from './core/services.ts';
+import type { BearerTokens, Sessions } from './core/services.ts';
 import { createSessions } from './core/sessions.ts';
 import { compileHelperCookie, compileSessionCookie } from './core/set-cookie.ts';
 import { compileSites } from './core/sites.ts';
@@ -21,6 +22,7 @@ import { createMemoryStore } from './core/store-memory.ts';
 import { createValkeyStore } from './core/store-valkey.ts';
 import type { VerifyServices } from './core/verify.ts';
 import { compileVerifyOptions } from './core/verify-options.ts';
+import { buildPrincipal } from './flows/claims.ts';
 import type { FlowServices, SiteCookies } from './flows/flow.ts';
 import { createIdp, type IdpRuntime } from './flows/idp.ts';
 
@@ -61,6 +63,7 @@ export function createParts(ground: Ground): Parts {
   const identity = createIdentity(config, log, audit);
   const replies = compileReplies(config, origin);
   const sessions = createSessionService(ground, store, ring, identity);
+  const bearer = createBearer(ground, idps, identity);
   const returnTo = compileReturnTo({
     authPaths: [config.paths.auth, config.paths.apiAuth],
     origins: config.login.returnTo.origins,
@@ -70,9 +73,9 @@ export function createParts(ground: Ground): Parts {
   const denied = createDeniedLog(config.log.deniedPerSecond, clock);
   const shared = { config, sites, clock, log, metrics, replies, sessions, returnTo };
   return {
-    app: { ...shared, trusted, denied },
+    app: { ...shared, trusted, denied, audit },
     flows: { ...shared, store, ring, audit, idps: byName(idps), cookies: compileCookies(config) },
-    verify: { config, sites, routes, sessions, identity, options, returnTo, trusted, clock },
+    verify: { config, sites, routes, sessions, bearer, identity, options, returnTo, trusted, clock },
     origin,
     trusted,
     store,
@@ -109,6 +112,31 @@ function createSessionService(ground: Ground, store: SessionStore, ring: KeyRing
     tombstoneTtlMs: config.login.transactionTtlMs + CLOCK_SKEW_MS,
     onBackgroundError: (error) => log.warn({ err: error }, 'a session could not be touched'),
   });
+}
+
+/** Bearer tokens by the keys and claim mappings of the providers; undefined if they are off. */
+function createBearer(
+  { config, clock }: Ground,
+  idps: readonly IdpRuntime[],
+  identity: IdentityHeaders,
+): BearerTokens | undefined {
+  const { enabled, cacheEntries } = config.bearer;
+  if (!enabled) return undefined;
+  const providers = byName(idps);
+  const issuers = config.bearer.issuers.flatMap((settings) => {
+    const provider = providers.get(settings.provider);
+    const mapping = providers.get(settings.claimsLike);
+    if (provider === undefined || mapping === undefined) return [];
+    // Whatever sources a login reads, the claims of a bearer are those of the token.
+    const idp: Idp = { ...mapping.idp, claimsFrom: ['id_token'] };
+    return {
+      settings,
+      keys: provider.keys,
+      keysMaxAgeMs: provider.idp.metadataRefreshMs,
+      principalOf: (claims: Parameters<typeof buildPrincipal>[1]) => buildPrincipal(idp, claims, undefined),
+    };
+  });
+  return createBearerTokens({ issuers, cacheEntries, identity, identityHeaders: config.identityHeaders, clock });
 }
 
 function compileCookies(config: Config): ReadonlyMap<string, SiteCookies> {

@@ -18,11 +18,14 @@ export function createReadiness(store: SessionStore, idps: readonly IdpRuntime[]
     read() {
       const { reachable, reachedOnce } = store.status();
       const isReached = reachedOnce && idps.every((idp) => idp.isReady());
-      const providers = Object.fromEntries(
-        idps.map(({ idp, isReady }) => [idp.name, isReady() ? 'ok' : 'no metadata yet']),
-      );
+      const providers = Object.fromEntries(idps.map((runtime) => [runtime.idp.name, describe(runtime)]));
       const status = isDraining ? 'draining' : isReached ? 'ready' : 'starting';
       return { ready: !isDraining && isReached, body: { status, store: reachable ? 'ok' : 'unreachable', providers } };
     },
   };
+}
+
+function describe({ isReady, isReachable }: IdpRuntime): string {
+  if (!isReady()) return 'no metadata yet';
+  return isReachable() ? 'ok' : 'unreachable';
 }

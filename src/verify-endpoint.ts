@@ -4,9 +4,8 @@ import type { Paths } from './core/config/types.ts';
 import { isSallyportError } from './core/errors.ts';
 import type { Metrics } from './core/metrics.ts';
 import type { Replies } from './core/problem.ts';
-import { writeAllow } from './core/reply.ts';
 import type { CookieWriter } from './core/set-cookie.ts';
-import { type Decision, type Denial, type VerifyEntry, type VerifyServices, verify } from './core/verify.ts';
+import { type Decision, type Denial, NO_BEARER, type VerifyEntry, type VerifyServices, verify } from './core/verify.ts';
 
 /** What the verify addresses work with besides the decision itself. */
 export type VerifyEndpointServices = {
@@ -48,8 +47,7 @@ function answer(app: App, exchange: Exchange, decision: Decision, services: Veri
   switch (decision.kind) {
     case 'allow':
       hot.verifyAllow += 1;
-      writeAllow(exchange.res, decision.headers);
-      app.finished(exchange, 200, '');
+      app.allow(exchange, decision.headers);
       return;
     case 'login':
       hot.verifyLogin += 1;
@@ -65,13 +63,11 @@ function refuseVerify(app: App, exchange: Exchange, denial: Denial, services: Ve
   const { code, reason, site, navigation, challenge, expireCookie } = denial;
   const cookie = expireCookie && site !== undefined ? services.sessionCookies.get(site.site.name) : undefined;
   const headers: [string, string][] = (cookie?.expire ?? []).map((value) => ['set-cookie', value]);
-  if (code === 'insufficient_user_authentication') {
-    headers.push([
-      'www-authenticate',
-      `Bearer realm="sallyport", error="insufficient_user_authentication"${challenge}`,
-    ]);
+  if (code === 'insufficient_user_authentication' || code === 'invalid_token') {
+    headers.push(['www-authenticate', `Bearer realm="sallyport", error="${code}"${challenge}`]);
   }
-  const isLoginHelpful = code === 'authentication_required' || code === 'insufficient_user_authentication';
+  const isLoginHelpful =
+    (code === 'authentication_required' && reason !== NO_BEARER) || code === 'insufficient_user_authentication';
   app.refuse(
     exchange,
     { code, loginUrl: isLoginHelpful ? site?.loginUrl : undefined, headers, navigation, site },

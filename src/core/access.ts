@@ -41,19 +41,6 @@ export function findAccessProblem(session: Session, rule: AccessRule, now: numbe
   return undefined;
 }
 
-/** Both rules at once: a route's and the verify URL's. Lists of alternatives cannot be merged, so both are kept. */
-export function findProblemOfAll(
-  session: Session,
-  rules: readonly AccessRule[],
-  now: number,
-): AccessProblem | undefined {
-  for (const rule of rules) {
-    const problem = findAccessProblem(session, rule, now);
-    if (problem !== undefined) return problem;
-  }
-  return undefined;
-}
-
 function overlaps(wanted: readonly string[], held: readonly string[]): boolean {
   for (const item of wanted) if (held.includes(item)) return true;
   return false;

@@ -1,6 +1,7 @@
 import uWS, { type HttpRequest, type HttpResponse, type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
 import { type Exchange, findRequestProblem } from './app-exchange.ts';
-import { logAccess, logRefusal, type RequestLogServices } from './app-log.ts';
+import { clientIpOf, logAccess, logRefusal, type RequestLogServices } from './app-log.ts';
+import type { Audit } from './audit.ts';
 import type { Config } from './config/types.ts';
 import {
   type ContextReader,
@@ -11,10 +12,11 @@ import {
 } from './context.ts';
 import { randomToken } from './crypto.ts';
 import { isSallyportError } from './errors.ts';
+import type { HeaderList } from './identity.ts';
 import type { Metrics } from './metrics.ts';
 import { isNavigation } from './origin.ts';
 import { type Problem, problemOf, type Replies, type Reply } from './problem.ts';
-import { writeReply } from './reply.ts';
+import { writeAllow, writeReply } from './reply.ts';
 import { canonicalHost, type SiteRuntime, type SiteTable } from './sites.ts';
 
 /** The native request: valid only until the first await. */
@@ -29,6 +31,7 @@ export type AppServices = RequestLogServices & {
   readonly sites: SiteTable;
   readonly replies: Replies;
   readonly metrics: Metrics;
+  readonly audit: Audit;
 };
 
 /** Where a request arrived: the site of the host that the browser used, and that host's canonical text. */
@@ -79,12 +82,20 @@ export class App {
 
   /** Answer. Bodies that were not read to their end close the connection: their rest must not become a request. */
   reply(exchange: Exchange, reply: Reply): void {
-    if (!exchange.open) return;
     const { context } = exchange;
-    const close =
-      context.chunked || reply.status === 413 || (context.problems & (PROBLEM_FRAMING | PROBLEM_METHOD)) !== 0;
-    writeReply(exchange.res, reply, context.method === 'HEAD', close);
-    this.finished(exchange, reply.status, '');
+    const close = reply.status === 413 || (context.problems & (PROBLEM_FRAMING | PROBLEM_METHOD)) !== 0;
+    this.#write(exchange, () => {
+      writeReply(exchange.res, reply, context.method === 'HEAD', close || context.chunked);
+      this.finished(exchange, reply.status, '');
+    });
+  }
+
+  /** Verify's allow answer. */
+  allow(exchange: Exchange, headers: HeaderList): void {
+    this.#write(exchange, () => {
+      writeAllow(exchange.res, headers, exchange.context.chunked);
+      this.finished(exchange, 200, '');
+    });
   }
 
   /** Answer with an error of the table; counted, and logged within its bucket. */
@@ -93,6 +104,7 @@ export class App {
     const { hot } = this.#services.metrics;
     hot.refused.set(problem.code, (hot.refused.get(problem.code) ?? 0) + 1);
     logRefusal(this.#services, exchange, problem.code, reason);
+    if (problem.code === 'csrf_failed') this.#auditCsrf(exchange, problem, reason);
     this.reply(exchange, this.#services.replies.problem(exchange.context, problem));
   }
 
@@ -170,6 +182,32 @@ export class App {
     } catch (error) {
       this.fail(exchange, error);
     }
+  }
+
+  /**
+   * Behind a chunked body the parser goes on with the rest of the same read as soon as the answer is written, and takes
+   * trailers or garbage for a request (SECURITY §3.4, §3.5). While the answer is pending it closes the connection
+   * instead: so that answer waits for the end of this read.
+   */
+  #write(exchange: Exchange, write: () => void): void {
+    if (!exchange.open) return;
+    if (!exchange.context.chunked) {
+      write();
+      return;
+    }
+    this.#reader.keep();
+    setImmediate(() => {
+      if (exchange.open) write();
+    });
+  }
+
+  #auditCsrf({ context }: Exchange, { site }: Problem, reason: string): void {
+    this.#services.audit('csrf_refused', {
+      request_id: context.requestId,
+      client_ip: clientIpOf(this.#services, context),
+      reason,
+      ...(site === undefined ? {} : { site: site.site.name }),
+    });
   }
 
   #abort(exchange: Exchange): void {

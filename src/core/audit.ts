@@ -12,14 +12,14 @@ export type AuditEvent =
 
 /** What an audit line may say: public names only, no token, handle, code or secret. */
 export type AuditFields = {
-  readonly requestId?: string;
+  readonly request_id?: string;
   readonly site?: string;
   readonly idp?: string;
   readonly issuer?: string;
   readonly subject?: string;
   /** Public session id. */
   readonly session?: string;
-  readonly clientIp?: string;
+  readonly client_ip?: string;
   readonly reason?: string;
   readonly count?: number;
 };

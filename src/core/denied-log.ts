@@ -18,7 +18,7 @@ export function createDeniedLog(perSecond: number, clock: Clock): DeniedLog {
         bucket = { tokens: perSecond, at: now, suppressed: 0 };
         buckets.set(code, bucket);
       }
-      bucket.tokens = Math.min(perSecond, bucket.tokens + ((now - bucket.at) / 1000) * perSecond);
+      bucket.tokens = Math.min(perSecond, bucket.tokens + (Math.max(0, now - bucket.at) / 1000) * perSecond);
       bucket.at = now;
       if (bucket.tokens < 1) {
         bucket.suppressed += 1;

@@ -25,12 +25,26 @@ export const LIMITS = {
   jwksKeysMax: 64,
   /** Largest token kept (R-013). */
   tokenMaxChars: 16_384,
+  /** Longest `kid` that is looked up. */
+  keyIdMaxChars: 256,
+  /** Validated bearer tokens remembered, all their texts together. */
+  bearerCacheMaxChars: 67_108_864,
+  /** Refused bearer tokens remembered, apart from the validated ones. */
+  bearerRefusedMax: 4_096,
+  /** How long a refusal is remembered. */
+  bearerRefusedTtlMs: 10_000,
+  /** Bearer tokens being validated at once; more are refused as overload. */
+  bearerValidationsMax: 1_024,
+  /** Pause after a failed read of a JWKS: no caller's token makes us ask a dead provider more often. */
+  jwksRetryMs: 2_000,
   /** Cool-down between JWKS refetches for an unknown `kid` (R-092). */
   jwksCooldownMs: 30_000,
   /** Name and value of one cookie that we set (R-034). */
   cookieMaxBytes: 4_096,
   /** Sealed record of one session in the store. */
   sessionRecordMaxBytes: 262_144,
+  /** Hot reads that may wait for the store, where limits.pending_store_reads does not say. */
+  pendingStoreReads: 20_000,
   /** Sessions of the memory store; the oldest end above it. */
   memorySessionsMax: 100_000,
   /** Consumed states, tombstones and ids that the memory store remembers. */

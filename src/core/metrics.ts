@@ -36,22 +36,23 @@ export function createMetrics(sources: { storeReachable(): boolean; outboundSock
     inFlight: 0,
     connections: 0,
   };
-  gauge(registry, 'sallyport_verify_allowed_total', 'Verify answers 200', () => hot.verifyAllow);
-  gauge(registry, 'sallyport_verify_login_redirects_total', 'Verify answers 302', () => hot.verifyLogin);
-  gauge(registry, 'sallyport_requests_total', 'Requests on all listeners', () => hot.requests);
+  counter(registry, 'sallyport_verify_allowed_total', 'Verify answers 200', () => hot.verifyAllow);
+  counter(registry, 'sallyport_verify_login_redirects_total', 'Verify answers 302', () => hot.verifyLogin);
+  counter(registry, 'sallyport_requests_total', 'Requests on all listeners', () => hot.requests);
   gauge(registry, 'sallyport_requests_in_flight', 'Requests being answered', () => hot.inFlight);
   gauge(registry, 'sallyport_connections', 'Open inbound connections', () => hot.connections);
   gauge(registry, 'sallyport_store_reachable', '1 if the last store command succeeded', () =>
     sources.storeReachable() ? 1 : 0,
   );
-  gauge(registry, 'sallyport_outbound_sockets', 'Open sockets to providers and services', sources.outboundSockets);
-  new Gauge({
+  gauge(registry, 'sallyport_outbound_sockets', 'Open sockets to providers', sources.outboundSockets);
+  new Counter({
     name: 'sallyport_refused_total',
     help: 'Refusals by error code',
     labelNames: ['code'],
     registers,
     collect() {
-      for (const [code, count] of hot.refused) this.set({ code }, count);
+      this.reset();
+      for (const [code, count] of hot.refused) this.inc({ code }, count);
     },
   });
   return {
@@ -78,6 +79,19 @@ export function createMetrics(sources: { storeReachable(): boolean; outboundSock
     logouts: new Counter({ name: 'sallyport_logouts_total', help: 'Sign-outs', labelNames: ['kind'], registers }),
     exposition: () => registry.metrics(),
   };
+}
+
+/** The number itself is raised on the hot path; prom-client learns of it only when it is asked. */
+function counter(registry: Registry, name: string, help: string, read: () => number): void {
+  new Counter({
+    name,
+    help,
+    registers: [registry],
+    collect() {
+      this.reset();
+      this.inc(read());
+    },
+  });
 }
 
 function gauge(registry: Registry, name: string, help: string, read: () => number): void {

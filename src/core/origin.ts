@@ -1,7 +1,7 @@
 import type { Config } from './config/types.ts';
 import type { RequestContext } from './context.ts';
 import { equalSecret } from './crypto.ts';
-import type { SiteRuntime } from './sites.ts';
+import { matchesOrigin, type SiteRuntime } from './sites.ts';
 
 /** Header pairs of an answer. */
 export type HeaderPairs = readonly (readonly [string, string])[];
@@ -35,10 +35,18 @@ export function isPreflight(method: string, context: RequestContext): boolean {
 export function isNavigation(method: string, context: RequestContext): boolean {
   if (method !== 'GET' && method !== 'HEAD') return false;
   if (context.webSocketKey !== '' || context.upgrade !== '') return false;
-  if (context.secFetchMode !== '' || context.secFetchDest !== '') {
-    return context.secFetchMode === 'navigate' && (context.secFetchDest === 'document' || context.secFetchDest === '');
-  }
+  const { secFetchMode, secFetchDest } = context;
+  if (secFetchMode === 'navigate') return secFetchDest === 'document' || secFetchDest === '';
+  if (hasFetchMetadata(context)) return false;
   return context.accept.includes('text/html');
+}
+
+/**
+ * True if a browser sent Fetch Metadata. Browsers send Site, Mode and Dest together; a lone Mode comes from a server-side
+ * HTTP library that imitates fetch, and says nothing about where the request began.
+ */
+export function hasFetchMetadata(context: RequestContext): boolean {
+  return context.secFetchSite !== '' || context.secFetchDest !== '';
 }
 
 /** Compile the CORS rules. */
@@ -79,13 +87,19 @@ export function originProblem(
   silent: 'allow' | 'refuse',
 ): string | undefined {
   const { secFetchSite, origin, referer } = context;
-  if (secFetchSite === 'cross-site' || secFetchSite === 'none') return 'fetch_site';
+  if (secFetchSite === 'none') return 'fetch_site';
+  // A listed foreign origin may be of another site; one of our own hosts cannot be, so somebody lies (D-44, CC-022).
+  if (secFetchSite === 'cross-site') return isListed(site, origin) ? undefined : 'fetch_site';
   if (origin !== '') return site.allowsOrigin(origin) ? undefined : 'origin';
   if (secFetchSite === 'same-origin') return undefined;
   if (referer !== '')
     return URL.canParse(referer) && site.allowsOrigin(new URL(referer).origin) ? undefined : 'referer';
   if (secFetchSite !== '') return 'fetch_site';
   return silent === 'allow' ? undefined : 'no_origin';
+}
+
+function isListed({ site }: SiteRuntime, origin: string): boolean {
+  return site.origins.some((pattern) => matchesOrigin(pattern, origin));
 }
 
 /** True if the request carries the configured CSRF proof header (mode `header`, SPEC §10). */

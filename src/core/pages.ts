@@ -82,11 +82,15 @@ function hashSource(text: string): string {
   return `'sha256-${createHash('sha256').update(text).digest('base64')}'`;
 }
 
-/** Replace one directive of a policy by the source alone: our pages run nothing but their own text. */
+/**
+ * Replace one directive of a policy by the source alone: our pages run nothing but their own text. Its `-elem` and
+ * `-attr` forms go too, because a browser would heed them instead (CSP3 §6.8); names are matched in any case.
+ */
 function addSource(csp: string, directive: string, source: string): string {
+  const replaced = new RegExp(`^${directive}(?:-elem|-attr)?(?:\\s|$)`, 'i');
   const others = csp
     .split(';')
     .map((part) => part.trim())
-    .filter((part) => part !== '' && !part.startsWith(`${directive} `) && part !== directive);
+    .filter((part) => part !== '' && !replaced.test(part));
   return [...others, `${directive} ${source}`].join('; ');
 }

@@ -23,13 +23,19 @@ export function parseForm(text: string): ReadonlyMap<string, string> {
 }
 
 /**
- * The raw, once percent-decoded value of one parameter, with `+` left alone: for URLs inside a query, where a plus is
- * a plus. Undefined if absent. Assumes that `parseForm` accepted the same text (no repetition, escapes valid).
+ * One parameter that is itself a URL, percent-decoded once. A raw `+` is a space in form encoding, and a space in a URL
+ * is written `%20`; a plus of the URL comes as `%2B`. Undefined if absent. Assumes that `parseForm` accepted the same
+ * text (no repetition, escapes valid).
  */
-export function findRawValue(query: string, name: string): string | undefined {
+export function findUrlValue(query: string, name: string): string | undefined {
   for (const pair of query.split('&')) {
     const equals = pair.indexOf('=');
-    if (equals !== -1 && pair.slice(0, equals) === name) return decodeURIComponent(pair.slice(equals + 1));
+    if (equals === -1 || pair.slice(0, equals) !== name) continue;
+    return pair
+      .slice(equals + 1)
+      .split('+')
+      .map(decodeURIComponent)
+      .join('%20');
   }
   return undefined;
 }

@@ -26,12 +26,13 @@ const STATUS: ReadonlyMap<number, string> = new Map([
 /**
  * Write verify's allow answer: exactly 200, empty, no cookie, nothing conditional (R-084). The header values were
  * checked when they were built, once for each session (D-05).
+ * @param close end the connection afterwards, as in writeReply.
  */
-export function writeAllow(res: HttpResponse, headers: HeaderList): void {
+export function writeAllow(res: HttpResponse, headers: HeaderList, close: boolean): void {
   res.cork(() => {
     res.writeHeader('cache-control', 'no-store');
     for (let i = 0; i < headers.length; i += 2) res.writeHeader(headers[i] as string, headers[i + 1] as string);
-    res.end();
+    res.end('', close);
   });
 }
 

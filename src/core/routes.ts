@@ -29,13 +29,16 @@ export type RouteTable = {
   find(host: string, path: string, method: string): RouteMatch;
 };
 
+/** A route at one of its hosts; undefined = every host. Each host stands alone, because each has a rank of its own. */
+type Candidate = { readonly host: string | undefined; readonly compiled: CompiledRoute };
+
 type Node = {
   readonly literals: Map<string, Node>;
   param: Node | undefined;
   /** Routes that end exactly here, best first. */
-  readonly exact: CompiledRoute[];
+  readonly exact: Candidate[];
   /** Routes that end here with `/*`, best first. */
-  readonly below: CompiledRoute[];
+  readonly below: Candidate[];
 };
 
 const NONE: RouteMatch = { kind: 'none' };
@@ -79,30 +82,36 @@ function descend(node: Node, path: string, at: number, state: Search): CompiledR
   return pick(node.below, state);
 }
 
-function pick(candidates: readonly CompiledRoute[], state: Search): CompiledRoute | undefined {
-  let allow = '';
-  for (const candidate of candidates) {
-    const { hosts, methods } = candidate.route;
-    if (hosts.length > 0 && !matchesAnyHost(hosts, state.host)) continue;
-    if (methods.length === 0 || methods.includes(state.method)) return candidate;
-    allow = allow === '' ? methods.join(', ') : `${allow}, ${methods.join(', ')}`;
+function pick(candidates: readonly Candidate[], state: Search): CompiledRoute | undefined {
+  let isKnown = false;
+  for (const { host, compiled } of candidates) {
+    if (host !== undefined && !matchesHost(host, state.host)) continue;
+    const { methods } = compiled.route;
+    if (methods.length === 0 || methods.includes(state.method)) return compiled;
+    isKnown = true;
   }
-  state.allow = allow;
+  state.allow = isKnown ? allowOf(candidates, state.host) : '';
   return undefined;
 }
 
-function matchesAnyHost(hosts: readonly string[], host: string): boolean {
-  for (const pattern of hosts) {
-    if (pattern === host) return true;
-    if (
-      pattern.startsWith('*.') &&
-      host.endsWith(pattern.slice(1)) &&
-      host.indexOf('.') === host.length - pattern.length + 1
-    ) {
-      return true;
-    }
+/** Value of `Allow`: the methods of every candidate of the host, each once. */
+function allowOf(candidates: readonly Candidate[], searched: string): string {
+  const allow: string[] = [];
+  for (const { host, compiled } of candidates) {
+    if (host !== undefined && !matchesHost(host, searched)) continue;
+    for (const method of compiled.route.methods) if (!allow.includes(method)) allow.push(method);
   }
-  return false;
+  return allow.join(', ');
+}
+
+/** Equal, or one label in place of the pattern's `*`. */
+function matchesHost(pattern: string, host: string): boolean {
+  if (pattern === host) return true;
+  return (
+    pattern.startsWith('*.') &&
+    host.endsWith(pattern.slice(1)) &&
+    host.indexOf('.') === host.length - pattern.length + 1
+  );
 }
 
 function compileRoute(route: Route): CompiledRoute {
@@ -124,7 +133,10 @@ function insert(root: Node, path: string, compiled: CompiledRoute): void {
     node = childOf(node, text.slice(at, end));
     at = end + 1;
   }
-  (wild ? node.below : node.exact).push(compiled);
+  const candidates = wild ? node.below : node.exact;
+  const { hosts } = compiled.route;
+  if (hosts.length === 0) candidates.push({ host: undefined, compiled });
+  for (const host of hosts) candidates.push({ host, compiled });
 }
 
 function childOf(node: Node, segment: string): Node {
@@ -140,10 +152,9 @@ function childOf(node: Node, segment: string): Node {
 }
 
 /** Exact host, then pattern, then none; methods given before none (D-39). */
-function rank(compiled: CompiledRoute): number {
-  const { hosts, methods } = compiled.route;
-  const host = hosts.length === 0 ? 2 : hosts.some((name) => name.startsWith('*.')) ? 1 : 0;
-  return host * 2 + (methods.length === 0 ? 1 : 0);
+function rank({ host, compiled }: Candidate): number {
+  const hostRank = host === undefined ? 2 : host.startsWith('*.') ? 1 : 0;
+  return hostRank * 2 + (compiled.route.methods.length === 0 ? 1 : 0);
 }
 
 function sortNode(node: Node): void {

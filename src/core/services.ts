@@ -40,3 +40,35 @@ export type Sessions = {
   /** End every session of the user on all nodes; returns how many. */
   endAllOfUser(issuer: string, subject: string): Promise<number>;
 };
+
+/** Whoever brought a valid bearer token. */
+export type BearerCaller = {
+  readonly kind: 'caller';
+  /** What the token says, in the shape of a session: no record behind it, no site, an empty `publicId`. */
+  readonly session: Session;
+};
+
+/** A bearer token that was not accepted. */
+export type BearerRefusal = {
+  readonly kind: 'refused';
+  /** `access_denied`: valid, but without a scope that its issuer must give. */
+  readonly code: 'invalid_token' | 'access_denied';
+  /** For the log; never holds anything from the token. */
+  readonly reason: string;
+  /** Public sentence, safe inside a quoted string. */
+  readonly description: string;
+  /** The same token will be refused again. */
+  readonly isLasting: boolean;
+};
+
+/** What became of a bearer token. */
+export type BearerResult = BearerCaller | BearerRefusal;
+
+/** Validates bearer tokens (SPEC §7). */
+export type BearerTokens = {
+  /**
+   * Who brings this token. Direct for remembered and malformed ones, else a promise.
+   * @throws overloaded if too many validations run; the promise rejects with `idp_unavailable` if keys are missing.
+   */
+  check(token: string): BearerResult | Promise<BearerResult>;
+};

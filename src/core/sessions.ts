@@ -1,12 +1,12 @@
-import type { KeyObject } from 'node:crypto';
 import type { Clock } from './clock.ts';
 import type { SessionSettings } from './config/types.ts';
-import { hmacBase64url, type KeyRing, randomToken, sealFingerprint } from './crypto.ts';
+import { hmacBase64url, type KeyRing, randomToken } from './crypto.ts';
 import type { IdentityHeaders } from './identity.ts';
-import { LIMITS } from './limits.ts';
+import type { L1, Load } from './l1.ts';
 import type { NewSession, Session, Sessions } from './services.ts';
 import { locatorOf, openPart, type SessionCold, type SessionHot, sealPart } from './session.ts';
-import type { SessionStore, StoredHot } from './store.ts';
+import { indexKeyOf, SessionDecoder } from './sessions-decode.ts';
+import type { SessionStore } from './store.ts';
 
 /** What sessions are made of. */
 export type SessionsOptions = {
@@ -15,6 +15,8 @@ export type SessionsOptions = {
   readonly clock: Clock;
   readonly settings: SessionSettings;
   readonly identity: IdentityHeaders;
+  /** Copies of decoded sessions; undefined = each look-up asks the store. */
+  readonly l1?: L1 | undefined;
   /** How long an ended user or provider session is remembered: a login's life plus clock skew (D-18). */
   readonly tombstoneTtlMs: number;
   /** Failures off the critical path (a lost touch); never thrown. */
@@ -22,26 +24,33 @@ export type SessionsOptions = {
 };
 
 /**
- * Sessions over a store: seals and opens records, keeps the limits, slides the idle limit off the critical path.
- *
- * A bounded memo remembers decoded records by (locator, nonce, tag): the same stored bytes are opened once. It is
- * coherent by construction, because a changed record has another nonce (D-13).
+ * Sessions over a store: seals and opens records, keeps the limits, slides the idle limit off the critical path. With
+ * an L1 a session that is kept there is found without a promise; with or without, the same bytes are opened once.
  */
 export function createSessions(options: SessionsOptions): Sessions {
-  const { store, ring, clock, settings } = options;
-  const decode = createDecoder(options);
+  const { store, ring, clock, settings, l1 } = options;
+  const decoder = new SessionDecoder(ring, options.identity);
   const touch = createToucher(options);
+  const load = createLoader(options, decoder);
   return {
-    async find(handle, slide) {
+    find(handle, slide) {
       const now = clock.now();
-      const locator = locatorOf(handle);
-      const stored = await store.readHot(locator, now);
-      const session = stored === undefined ? undefined : decode(handle, locator, stored);
-      if (session === undefined || !isWithinLimits(session, now)) return undefined;
-      if (slide) touch(session, now);
-      return session;
+      const known = l1?.find(handle, now);
+      if (known !== undefined) {
+        if (isWithinLimits(known, now)) {
+          if (slide) touch(known, now);
+          return known;
+        }
+        // Over by what we know; another process may know better.
+        l1?.drop(known.locator);
+      }
+      return load(handle, now).then((session) => {
+        if (session === undefined || !isWithinLimits(session, now)) return undefined;
+        if (slide) touch(session, now);
+        return session;
+      });
     },
-    create: (creation) => createSession(options, decode, creation),
+    create: (creation) => createSession(options, decoder, creation),
     async readCold(handle) {
       const locator = locatorOf(handle);
       const stored = await store.readAll(locator, clock.now());
@@ -51,14 +60,7 @@ export function createSessions(options: SessionsOptions): Sessions {
     async replace(session) {
       await store.destroy({ locator: session.locator, ...indexKeysOf(ring, session) });
     },
-    async end(session) {
-      const now = clock.now();
-      const keys = indexKeysOf(ring, session);
-      await store.destroy({ locator: session.locator, ...keys });
-      if (keys.providerSessionKey !== undefined) {
-        await store.destroyByProviderSession(keys.providerSessionKey, now, options.tombstoneTtlMs);
-      }
-    },
+    end: (session) => endSession(options, session),
     async endAllOfUser(issuer, subject) {
       let ended = 0;
       for (const id of ring.ids) {
@@ -71,57 +73,61 @@ export function createSessions(options: SessionsOptions): Sessions {
 
   /** The store's expiry is a safety net; these limits hold by our own clock (D-16). */
   function isWithinLimits(session: Session, now: number): boolean {
-    const idleMs = Math.min(session.hot.idleMs, settings.idleMs);
-    return now < session.hot.absoluteAt && now - session.lastSeenAt < idleMs;
+    return now < session.hot.absoluteAt && now - session.lastSeenAt < idleMsOf(session, settings);
   }
 }
 
-type Decoder = (handle: string, locator: string, stored: StoredHot) => Session | undefined;
+/** The idle limit in force: the session's own, or that of the settings if they have become stricter. */
+function idleMsOf(session: Session, settings: SessionSettings): number {
+  return Math.min(session.hot.idleMs, settings.idleMs);
+}
 
-function createDecoder({ ring, identity }: SessionsOptions): Decoder {
-  const memo = new Map<string, Session>();
-  return (handle, locator, stored) => {
-    const key = locator + sealFingerprint(stored.hot);
-    const known = memo.get(key);
-    if (known !== undefined) {
-      return known.lastSeenAt === stored.lastSeenAt ? known : remember(memo, key, { ...known, ...seen(stored) });
-    }
-    const hot = openPart(ring, handle, locator, 'h', stored.hot) as SessionHot | undefined;
-    if (hot === undefined) return undefined;
-    const publicId = publicIdOf(ring, hot.indexKeyId, locator);
-    const headers = identity.build({ hot, publicId });
-    return remember(memo, key, { locator, publicId, hot, headers, ...seen(stored) });
+/**
+ * Looks sessions up in the store, whatever their limits. Who asks for a session that is being looked up gets the same
+ * answer, unless it changed meanwhile; the answer goes to the L1 on the same condition.
+ */
+function createLoader({ store, l1 }: SessionsOptions, decoder: SessionDecoder): (handle: string, now: number) => Load {
+  return (handle, now) => {
+    const locator = decoder.locatorOf(handle);
+    const running = l1?.findLoad(locator, now);
+    if (running !== undefined) return running;
+    const load: Load = store.readHot(locator, now).then(
+      (stored) => {
+        const decoded = stored === undefined ? undefined : decoder.decode(handle, locator, stored);
+        if (decoded === undefined) l1?.abandon(locator, load);
+        else l1?.fill(load, decoded.handle, decoded.session, decoded.bytes);
+        return decoded?.session;
+      },
+      (error: unknown) => {
+        l1?.abandon(locator, load);
+        throw error;
+      },
+    );
+    l1?.begin(locator, load);
+    return load;
   };
 }
 
-function seen(stored: StoredHot): { revision: number; lastSeenAt: number } {
-  return { revision: stored.revision, lastSeenAt: stored.lastSeenAt };
-}
-
-function remember(memo: Map<string, Session>, key: string, session: Session): Session {
-  if (memo.size >= LIMITS.decodeMemoEntriesMax && !memo.has(key)) {
-    const oldest = memo.keys().next();
-    if (!oldest.done) memo.delete(oldest.value);
-  }
-  memo.set(key, session);
-  return session;
-}
-
 /** Touch at most once per tenth of the idle window, one at a time per session, never awaited (D-17). */
-function createToucher({ store, onBackgroundError }: SessionsOptions): (session: Session, now: number) => void {
+function createToucher(options: SessionsOptions): (session: Session, now: number) => void {
+  const { store, settings, l1, onBackgroundError } = options;
   const running = new Set<string>();
   return (session, now) => {
     const { idleMs, absoluteAt } = session.hot;
-    if (now - session.lastSeenAt <= idleMs / 10 || running.has(session.locator)) return;
+    if (now - session.lastSeenAt <= idleMsOf(session, settings) / 10 || running.has(session.locator)) return;
     running.add(session.locator);
     store
       .touch(session.locator, now, Math.min(now + idleMs, absoluteAt))
+      .then((isAlive) => {
+        if (isAlive) l1?.replace(session, { ...session, lastSeenAt: now });
+        else l1?.drop(session.locator);
+      })
       .catch(onBackgroundError)
       .finally(() => running.delete(session.locator));
   };
 }
 
-async function createSession(options: SessionsOptions, decode: Decoder, creation: NewSession) {
+async function createSession(options: SessionsOptions, decoder: SessionDecoder, creation: NewSession) {
   const { store, ring, clock, settings } = options;
   const now = clock.now();
   const handle = randomToken();
@@ -148,9 +154,24 @@ async function createSession(options: SessionsOptions, decode: Decoder, creation
     maxPerSubject: settings.maxPerUser,
   });
   if (outcome === 'ended') return undefined;
-  const session = decode(handle, locator, { revision: 1, lastSeenAt: now, hot: sealed });
-  if (session === undefined) throw new TypeError('a record just sealed does not open');
-  return { handle, session };
+  const decoded = decoder.decode(handle, locator, { revision: 1, lastSeenAt: now, hot: sealed });
+  if (decoded === undefined) throw new TypeError('a record just sealed does not open');
+  return { handle, session: decoded.session };
+}
+
+/**
+ * End one session and remember its provider session. Under every key of the ring: a login under way names the provider
+ * session with the key that writes, whichever key named this one (D-18, D-27).
+ */
+async function endSession(options: SessionsOptions, session: Session): Promise<void> {
+  const { store, ring, clock, tombstoneTtlMs } = options;
+  const { principal, sid } = session.hot;
+  const now = clock.now();
+  await store.destroy({ locator: session.locator, ...indexKeysOf(ring, session) });
+  for (const id of ring.ids) {
+    const { providerSessionKey } = indexKeys(ring, id, principal.issuer, principal.subject, sid);
+    if (providerSessionKey !== undefined) await store.destroyByProviderSession(providerSessionKey, now, tombstoneTtlMs);
+  }
 }
 
 /** Keyed hashes, so that a copy of the store tells nobody which user has sessions (D-12, D-27). */
@@ -164,15 +185,4 @@ function indexKeys(ring: KeyRing, keyId: string, issuer: string, subject: string
 
 function indexKeysOf(ring: KeyRing, { hot }: Session) {
   return indexKeys(ring, hot.indexKeyId, hot.principal.issuer, hot.principal.subject, hot.sid);
-}
-
-function publicIdOf(ring: KeyRing, keyId: string, locator: string): string {
-  return hmacBase64url(indexKeyOf(ring, keyId), `public|${locator}`).slice(0, 22);
-}
-
-/** A key that left the ring falls back to the writer: such a session no longer opens, only its name is asked for. */
-function indexKeyOf(ring: KeyRing, keyId: string): KeyObject {
-  const key = ring.find(keyId, 'index') ?? ring.find(ring.writerId, 'index');
-  if (key === undefined) throw new TypeError('the writing key is not in the ring');
-  return key;
 }

@@ -8,8 +8,10 @@ import type {
   SessionStore,
   StoredHot,
   StoredSession,
+  StoreReadCounts,
   StoreStatus,
 } from './store.ts';
+import { ChangeHub } from './store-changes.ts';
 import {
   checkCreation,
   checkKey,
@@ -59,6 +61,9 @@ type Tombstone = { readonly writtenAt: number; readonly until: number };
 
 class MemoryStore implements SessionStore {
   readonly kind = 'memory';
+  /** Every change is ours and told at once. */
+  readonly changes = new ChangeHub(() => Number.POSITIVE_INFINITY);
+  readonly reads: StoreReadCounts = { lookups: 0, writes: 0, refused: 0 };
   readonly #sessionsMax: number;
   readonly #marksMax: number;
   readonly #recordMaxBytes: number;
@@ -104,6 +109,7 @@ class MemoryStore implements SessionStore {
   }
 
   async readHot(locator: string, now: number): Promise<StoredHot | undefined> {
+    this.reads.lookups += 1;
     const record = this.#findLive(locator, now);
     return record && hotOf(record);
   }
@@ -136,6 +142,7 @@ class MemoryStore implements SessionStore {
     if (sealedBytes(merged) > this.#recordMaxBytes) throw recordTooLarge(this.#recordMaxBytes);
     for (const [name, value] of fields) record.fields.set(name, Buffer.from(value));
     record.revision += 1;
+    this.changes.session(locator);
     return 'written';
   }
 
@@ -184,6 +191,7 @@ class MemoryStore implements SessionStore {
     this.#byProviderSession.clear();
     this.#consumed.clear();
     this.#tombstones.clear();
+    this.changes.all();
   }
 
   #findLive(locator: string, now: number): MemoryRecord | undefined {
@@ -209,6 +217,7 @@ class MemoryStore implements SessionStore {
     if (record.providerSessionKey !== undefined) {
       removeFrom(this.#byProviderSession, record.providerSessionKey, locator);
     }
+    this.changes.session(locator);
     return true;
   }
 

@@ -22,12 +22,17 @@ export type SealedField = readonly [name: string, value: Buffer];
 
 const KEY_PATTERN = /^[A-Za-z0-9_-]{1,128}$/;
 
+/** Whether a text is a key: base64url, at most 128 characters. No session has another one. */
+export function isKey(text: string): boolean {
+  return KEY_PATTERN.test(text);
+}
+
 /**
  * Refuse a key that is not base64url text of at most 128 characters, before it becomes part of a stored key (R-025).
  * The callers hash what they pass, so a refusal is a defect: throws `internal_error`.
  */
 export function checkKey(key: string): void {
-  if (!KEY_PATTERN.test(key)) throw new SallyportError('internal_error', { detail: 'store key is not base64url' });
+  if (!isKey(key)) throw new SallyportError('internal_error', { detail: 'store key is not base64url' });
 }
 
 /** Refuse a creation that no store may write: bad keys, or limits that are already over. Throws `internal_error`. */

@@ -1,7 +1,8 @@
 import { Redis, type RedisOptions, ReplyError } from 'iovalkey';
-import type { RedisSettings, TlsSettings } from './config/types.ts';
+import type { RedisSettings } from './config/types.ts';
 import { SallyportError } from './errors.ts';
-import type { StoreStatus } from './store.ts';
+import { KEEP_ALIVE_MS, RECONNECT_MAX_MS, reconnectDelayMs, tlsOptions } from './resp-socket.ts';
+import { type StoreFaults, socketFault } from './store-valkey-faults.ts';
 import { SCRIPTS, type ScriptName } from './store-valkey-scripts.ts';
 
 /** What a script of SCRIPTS can be given. */
@@ -10,11 +11,17 @@ export type ScriptArgument = string | number | Buffer;
 /** What a script of SCRIPTS can answer. */
 export type ScriptReply = string | number | (string | number)[];
 
-const RECONNECT_FIRST_MS = 50;
-const RECONNECT_MAX_MS = 1_000;
 /** How long a half-closed connection may linger before it is cut. */
 const DISCONNECT_MS = 50;
-const KEEP_ALIVE_MS = 30_000;
+
+/** Whom a connection tells about itself. */
+export type ConnectionEvents = {
+  readonly faults: StoreFaults;
+  /** Commands can be sent (again). */
+  onUp(): void;
+  /** The server is no longer the master: whatever else is connected to it should look for the new one. */
+  onDemoted(): void;
+};
 
 /**
  * One connection to one Redis or Valkey server, kept up in the background. Nothing is queued while it is down, nothing
@@ -23,21 +30,19 @@ const KEEP_ALIVE_MS = 30_000;
  */
 export class ValkeyConnection {
   readonly #settings: RedisSettings;
-  readonly #onError: (error: SallyportError) => void;
+  readonly #events: ConnectionEvents;
   readonly #redis: Redis;
   #usable = false;
-  #reachedOnce = false;
   #closed = false;
   /** Answers received, late ones included: shows whether a silent connection is dead or just slow. */
   #replies = 0;
   #attempts = 0;
   #readonlyAt = Number.NEGATIVE_INFINITY;
   #fault = 'connecting';
-  #reported: string | undefined;
 
-  constructor(settings: RedisSettings, onError: (error: SallyportError) => void) {
+  constructor(settings: RedisSettings, events: ConnectionEvents) {
     this.#settings = settings;
-    this.#onError = onError;
+    this.#events = events;
     this.#redis = new Redis({
       ...connectionOptions(settings),
       retryStrategy: () => this.#nextAttemptMs(),
@@ -68,9 +73,9 @@ export class ValkeyConnection {
     });
   }
 
-  /** Whether a command can be sent now, and whether one ever succeeded. */
-  status(): StoreStatus {
-    return { reachable: this.#usable, reachedOnce: this.#reachedOnce };
+  /** Whether a command can be sent now. */
+  get isUp(): boolean {
+    return this.#usable;
   }
 
   /** Cut the connection; commands in flight fail. Leaves no socket and no timer. */
@@ -104,9 +109,8 @@ export class ValkeyConnection {
     }
     if (this.#closed || this.#redis.stream !== stream || stream.destroyed) return;
     this.#usable = true;
-    this.#reachedOnce = true;
     this.#attempts = 0;
-    this.#reported = undefined;
+    this.#events.onUp();
   }
 
   #within<T>(send: (redis: Redis) => Promise<T>): Promise<T> {
@@ -149,8 +153,8 @@ export class ValkeyConnection {
   }
 
   #nextAttemptMs(): number {
-    const delayMs = Math.min(RECONNECT_FIRST_MS * 2 ** this.#attempts, RECONNECT_MAX_MS);
-    this.#attempts = Math.min(this.#attempts + 1, 10);
+    const delayMs = reconnectDelayMs(this.#attempts);
+    this.#attempts += 1;
     return delayMs;
   }
 
@@ -164,20 +168,18 @@ export class ValkeyConnection {
     if (now - this.#readonlyAt < RECONNECT_MAX_MS) return false;
     this.#readonlyAt = now;
     this.#report('READONLY');
+    this.#events.onDemoted();
     return true;
   }
 
   #report(fault: string): void {
     this.#fault = fault;
-    if (this.#closed || this.#reported === fault) return;
-    this.#reported = fault;
-    this.#onError(this.#unavailable(fault));
+    if (!this.#closed) this.#events.faults.report(fault);
   }
 
   #unavailable(fault: string): SallyportError {
     if (!this.#closed) this.#fault = fault;
-    const { host, port } = this.#settings;
-    return new SallyportError('store_unavailable', { detail: `redis ${host}:${port}: ${fault}` });
+    return this.#events.faults.unavailable(fault);
   }
 }
 
@@ -207,21 +209,8 @@ function connectionOptions(settings: RedisSettings): RedisOptions {
   };
 }
 
-function tlsOptions(tls: TlsSettings): NonNullable<RedisOptions['tls']> {
-  return {
-    rejectUnauthorized: true,
-    minVersion: 'TLSv1.2',
-    ...(tls.ca === undefined ? {} : { ca: tls.ca }),
-    ...(tls.cert === undefined ? {} : { cert: tls.cert }),
-    ...(tls.key === undefined ? {} : { key: tls.key }),
-    ...(tls.serverName === undefined ? {} : { servername: tls.serverName }),
-  };
-}
-
 /** The code of a failure: Redis's error prefix, the system's or OpenSSL's code, else the kind of error. */
 function codeOf(error: unknown): string {
-  if (!(error instanceof Error)) return 'unknown';
-  if (error instanceof ReplyError) return /^[A-Z]+/.exec(error.message)?.[0] ?? 'ERR';
-  const code = (error as NodeJS.ErrnoException).code;
-  return typeof code === 'string' ? code : 'connection_closed';
+  if (!(error instanceof ReplyError)) return socketFault(error);
+  return /^[A-Z]+/.exec((error as Error).message)?.[0] ?? 'ERR';
 }

@@ -1,3 +1,4 @@
+import type { Clock } from './clock.ts';
 import type { RedisSettings } from './config/types.ts';
 import type { SallyportError } from './errors.ts';
 import { LIMITS } from './limits.ts';
@@ -7,29 +8,42 @@ import type {
   SessionCreation,
   SessionEnd,
   SessionStore,
+  StoreChanges,
   StoredHot,
   StoredSession,
+  StoreReadCounts,
   StoreStatus,
 } from './store.ts';
+import { StoreReader } from './store-reader.ts';
 import {
   checkCreation,
   checkKey,
   HOT_FIELD,
   INDEX_ENTRIES_MAX,
+  isKey,
   locatorExists,
   recordTooLarge,
-  type SealedField,
-  sealedBytes,
-  sealedFields,
   sessionParts,
 } from './store-rules.ts';
+import { StoreTracking } from './store-tracking.ts';
 import { type ScriptArgument, ValkeyConnection } from './store-valkey-client.ts';
+import { StoreFaults } from './store-valkey-faults.ts';
+import { checkedFields, type Index, indexesOf, msLeft, parseHot } from './store-valkey-values.ts';
 
 /** What a Redis store needs. */
 export type ValkeyStoreOptions = {
   readonly redis: RedisSettings;
   /** Told once about each fault of the connection (again after a recovery). Never holds a secret. */
   readonly onError?: (error: SallyportError) => void;
+  /** Hot reads that may wait; absent: LIMITS.pendingStoreReads. */
+  readonly pendingReadsMax?: number;
+  /** Listen to the server's invalidations; absent: nobody keeps copies, and there is no channel. */
+  readonly tracking?: {
+    readonly heartbeatMs: number;
+    readonly clock: Clock;
+    /** The server does not allow tracking; told once for each code. */
+    onRefused(code: string): void;
+  };
 };
 
 /**
@@ -41,24 +55,37 @@ export type ValkeyStoreOptions = {
  * `h` hot, `c` cold, `t:<hash>` service tokens), `u:{subject}` and `p:{provider session}` sorted sets of locators by
  * absolute end, `x:u:{…}` and `x:p:{…}` tombstones (hash: `w` written at, `u` in force until), `o:<id>` and `j:<id>`
  * consumed once. Each key has an expiry. A hot read is one HMGET.
+ *
+ * Hot reads have a connection of their own (store-reader.ts), and so have invalidations (store-tracking.ts).
  */
 export function createValkeyStore(options: ValkeyStoreOptions): SessionStore {
   return new ValkeyStore(options);
 }
 
-/** An index of sessions by user (`u`) or by provider session (`p`). */
-type Index = { readonly kind: 'u' | 'p'; readonly key: string };
-
-const HOT_READ = ['r', 'n', 'e', HOT_FIELD] as const;
-
 class ValkeyStore implements SessionStore {
   readonly kind = 'redis';
   readonly #prefix: string;
   readonly #connection: ValkeyConnection;
+  readonly #reader: StoreReader;
+  readonly #tracking: StoreTracking | undefined;
+  readonly #faults: StoreFaults;
+  #reachedOnce = false;
 
-  constructor(options: ValkeyStoreOptions) {
-    this.#prefix = options.redis.keyPrefix;
-    this.#connection = new ValkeyConnection(options.redis, options.onError ?? (() => {}));
+  constructor({ redis, onError = () => {}, pendingReadsMax, tracking }: ValkeyStoreOptions) {
+    this.#prefix = redis.keyPrefix;
+    this.#faults = new StoreFaults(redis, onError);
+    const shared = { faults: this.#faults, onUp: () => this.#onUp() };
+    this.#connection = new ValkeyConnection(redis, { ...shared, onDemoted: () => this.#renew('READONLY') });
+    this.#reader = new StoreReader({ redis, pendingMax: pendingReadsMax ?? LIMITS.pendingStoreReads, ...shared });
+    this.#tracking = tracking && new StoreTracking({ redis, ...tracking });
+  }
+
+  get changes(): StoreChanges | undefined {
+    return this.#tracking?.changes;
+  }
+
+  get reads(): Readonly<StoreReadCounts> {
+    return this.#reader.counts;
   }
 
   async create(creation: SessionCreation): Promise<'created' | 'ended'> {
@@ -76,10 +103,8 @@ class ValkeyStore implements SessionStore {
     return this.#settle(creation, indexes);
   }
 
-  async readHot(locator: string, now: number): Promise<StoredHot | undefined> {
-    const key = this.#sessionKey(locator);
-    const [r, n, e, hot] = await this.#connection.run((redis) => redis.hmgetBuffer(key, ...HOT_READ));
-    return parseHot(r, n, e, hot, now);
+  readHot(locator: string, now: number): Promise<StoredHot | undefined> {
+    return isKey(locator) ? this.#reader.read(locator, now) : Promise.resolve(undefined);
   }
 
   async readAll(locator: string, now: number): Promise<StoredSession | undefined> {
@@ -91,7 +116,9 @@ class ValkeyStore implements SessionStore {
 
   async touch(locator: string, now: number, expiresAt: number): Promise<boolean> {
     const args = [now, expiresAt, msLeft(now, expiresAt)];
-    return (await this.#connection.script('touchSession', [this.#sessionKey(locator)], args)) === 1;
+    const isAlive = (await this.#connection.script('touchSession', [this.#sessionKey(locator)], args)) === 1;
+    if (!isAlive) this.#tell(locator);
+    return isAlive;
   }
 
   async update(
@@ -102,7 +129,8 @@ class ValkeyStore implements SessionStore {
   ): Promise<'written' | 'gone' | 'conflict'> {
     const fields = checkedFields(change);
     const args = [now, revision, LIMITS.sessionRecordMaxBytes, ...fields.flat()];
-    const outcome = await this.#connection.script('updateSession', [this.#sessionKey(locator)], args);
+    const written = this.#connection.script('updateSession', [this.#sessionKey(locator)], args);
+    const outcome = await written.finally(() => this.#tell(locator));
     if (outcome === 'size') throw recordTooLarge(LIMITS.sessionRecordMaxBytes);
     return outcome as 'written' | 'gone' | 'conflict';
   }
@@ -138,11 +166,29 @@ class ValkeyStore implements SessionStore {
   }
 
   status(): StoreStatus {
-    return this.#connection.status();
+    return { reachable: this.#connection.isUp && this.#reader.isUp, reachedOnce: this.#reachedOnce };
   }
 
   async close(): Promise<void> {
-    await this.#connection.close();
+    await Promise.all([this.#connection.close(), this.#reader.close(), this.#tracking?.close()]);
+  }
+
+  #onUp(): void {
+    if (!this.status().reachable) return;
+    if (this.#reachedOnce) this.#tracking?.renew('reconnected');
+    this.#reachedOnce = true;
+    this.#faults.recovered();
+  }
+
+  /** The server is no master any more: reads and invalidations move together with the writes (D-20). */
+  #renew(fault: string): void {
+    this.#reader.renew(fault);
+    this.#tracking?.renew(fault);
+  }
+
+  /** This process hears of its own changes at once, also of one whose outcome is unknown. */
+  #tell(locator: string): void {
+    this.#tracking?.changes.session(locator);
   }
 
   /**
@@ -194,7 +240,8 @@ class ValkeyStore implements SessionStore {
   }
 
   async #end(locator: string, now: number): Promise<boolean> {
-    return (await this.#connection.script('endSession', [this.#sessionKey(locator)], [now])) === 1;
+    const ended = this.#connection.script('endSession', [this.#sessionKey(locator)], [now]);
+    return (await ended.finally(() => this.#tell(locator))) === 1;
   }
 
   async #addToIndex(index: Index, creation: SessionCreation): Promise<boolean> {
@@ -228,33 +275,4 @@ class ValkeyStore implements SessionStore {
   #markedIndex(index: Index): [tombstone: string, index: string] {
     return [`${this.#prefix}x:${index.kind}:{${index.key}}`, this.#indexKey(index)];
   }
-}
-
-function checkedFields(change: SessionChange | SessionCreation): SealedField[] {
-  const fields = sealedFields(change);
-  if (sealedBytes(fields) > LIMITS.sessionRecordMaxBytes) throw recordTooLarge(LIMITS.sessionRecordMaxBytes);
-  return fields;
-}
-
-function indexesOf(of: Pick<SessionEnd, 'subjectKey' | 'providerSessionKey'>): Index[] {
-  const indexes: Index[] = [];
-  if (of.subjectKey !== undefined) indexes.push({ kind: 'u', key: of.subjectKey });
-  if (of.providerSessionKey !== undefined) indexes.push({ kind: 'p', key: of.providerSessionKey });
-  return indexes;
-}
-
-function msLeft(now: number, end: number): number {
-  return Math.max(1, Math.ceil(end - now));
-}
-
-/** A hash that lacks one of the fields is no session of ours: nothing of it is believed. */
-function parseHot(
-  r: Buffer | null | undefined,
-  n: Buffer | null | undefined,
-  e: Buffer | null | undefined,
-  hot: Buffer | null | undefined,
-  now: number,
-): StoredHot | undefined {
-  if (!r || !n || !e || !hot || Number(e.toString('latin1')) <= now) return undefined;
-  return { revision: Number(r.toString('latin1')), lastSeenAt: Number(n.toString('latin1')), hot };
 }

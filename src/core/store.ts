@@ -65,6 +65,36 @@ export type StoreStatus = {
   readonly reachedOnce: boolean;
 };
 
+/** How hot reads were made, for metrics and for tests that count instead of measuring time. */
+export type StoreReadCounts = {
+  /** Look-ups made: what was asked for several times in one turn of the event loop counts once. */
+  lookups: number;
+  /** Writes to the store's connection that carried them: one for a turn. */
+  writes: number;
+  /** Reads refused because too many were waiting. */
+  refused: number;
+};
+
+/**
+ * What changed: the record of a session, a lease of it, or perhaps everything (`locator` is then empty): the store was
+ * emptied, or changes may have been missed.
+ */
+export type InvalidationListener = (what: 'session' | 'lease' | 'all', locator: string) => void;
+
+/** Tells about changes to whoever keeps copies of records, or waits for a change (D-15). */
+export type StoreChanges = {
+  /**
+   * Copies may be served before this time, ms since the epoch by the store's clock: until then every change has been
+   * told that is older than the bound of the store. In the past while changes may be missed.
+   */
+  currentUntil(): number;
+  /**
+   * Call `listener` for each change, whoever made it, at once; for a change by this process before the method that
+   * made it resolves, except for a touch, which may be told later or not at all. Returns the end of the subscription.
+   */
+  onInvalidate(listener: InvalidationListener): () => void;
+};
+
 /**
  * Sessions by locator (D-12, D-18). Implemented by store-memory.ts and store-valkey.ts, which pass one contract test.
  * All times are ms since the epoch and come from the caller, so that a test's clock rules.
@@ -74,12 +104,15 @@ export type StoreStatus = {
  */
 export type SessionStore = {
   readonly kind: 'memory' | 'redis';
+  /** undefined = nobody is told: no copies may be kept. */
+  readonly changes: StoreChanges | undefined;
+  readonly reads: Readonly<StoreReadCounts>;
   /**
    * Write index, then session, then read the tombstones and undo the write if one is as new as `startedAt`.
    * Ends the user's oldest sessions above `maxPerSubject`. Never overwrites an existing locator (throws).
    */
   create(creation: SessionCreation): Promise<'created' | 'ended'>;
-  /** One look-up; `undefined` if the session does not exist. */
+  /** One look-up, shared with others of the same turn of the event loop; `undefined` if the session does not exist. */
   readHot(locator: string, now: number): Promise<StoredHot | undefined>;
   /** The whole record; not for the hot path. */
   readAll(locator: string, now: number): Promise<StoredSession | undefined>;

@@ -15,6 +15,8 @@ export type VerifyOptions = {
 export type VerifyOptionsParser = (query: string) => VerifyOptions | { readonly problem: string };
 
 const NO_OPTIONS: VerifyOptions = { rules: [], onFail: undefined };
+// It is repeated inside a quoted string of WWW-Authenticate (RFC 9470 §3): nothing may end that string early.
+const ACR_VALUE = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
 const KNOWN: ReadonlySet<string> = new Set(['roles', 'groups', 'scopes', 'acr', 'on_fail', 'profile']);
 
 /**
@@ -50,6 +52,7 @@ function parseOptions(query: string, profiles: ReadonlyMap<string, VerifyProfile
   const rules: AccessRule[] = [];
   const own = ownRule(values);
   if (own === undefined) return { problem: 'empty list in a verify option' };
+  if (!own.acr.every((value) => ACR_VALUE.test(value))) return { problem: 'malformed acr' };
   if (own !== NO_RULE) rules.push(own);
   const name = values.get('profile');
   const profile = name === undefined ? undefined : profiles.get(name);

@@ -1,6 +1,7 @@
 // hot: bench/verify.ts
-import { type AccessProblem, findProblemOfAll } from './access.ts';
-import { type AddressMatcher, clientAddress, parseAddress } from './address.ts';
+import { type AccessProblem, type AccessRule, findAccessProblem } from './access.ts';
+import type { AddressMatcher } from './address.ts';
+import { findBearerToken } from './bearer.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config/types.ts';
 import { PROBLEM_DUPLICATE, PROBLEM_FORWARDED, type RequestContext } from './context.ts';
@@ -11,9 +12,11 @@ import type { HeaderList, IdentityHeaders } from './identity.ts';
 import { isNavigation, isPreflight, isUnsafeMethod, originProblem } from './origin.ts';
 import { AMBIGUOUS, canonicalPath, isCleanTarget } from './path.ts';
 import type { ReturnToCheck } from './return-to.ts';
+import { findSessionProblem, isAddressAllowed, loginLocation } from './route-access.ts';
 import type { CompiledRoute, RouteTable } from './routes.ts';
-import type { Session, Sessions } from './services.ts';
+import type { BearerResult, BearerTokens, Session, Sessions } from './services.ts';
 import { canonicalHost, type SiteRuntime, type SiteTable } from './sites.ts';
+import { isMethodToken, isOwnPath, schemeOf } from './verify-forwarded.ts';
 import type { VerifyOptions, VerifyOptionsParser } from './verify-options.ts';
 
 /** What verify answers. A value; reply.ts turns it into bytes. */
@@ -34,7 +37,7 @@ export type Denial = {
   readonly navigation: boolean;
   /** The cookie came with two values: expire both variants (R-024). */
   readonly expireCookie: boolean;
-  /** RFC 9470 parameters of a step-up challenge. */
+  /** Further parameters of the challenge: of a step-up (RFC 9470), of an invalid token (RFC 6750 §3). */
   readonly challenge: string;
 };
 
@@ -44,6 +47,8 @@ export type VerifyServices = {
   readonly sites: SiteTable;
   readonly routes: RouteTable;
   readonly sessions: Sessions;
+  /** Absent: bearer tokens are not accepted, and the Authorization header is ignored. */
+  readonly bearer?: BearerTokens | undefined;
   readonly identity: IdentityHeaders;
   readonly options: VerifyOptionsParser;
   readonly returnTo: ReturnToCheck;
@@ -69,9 +74,14 @@ type Inquiry = {
   readonly route: CompiledRoute | undefined;
   readonly method: string;
   readonly handshake: boolean;
+  /** The route lists this method and path as public. */
+  readonly isPublic: boolean;
 };
 
 const NO_QUERY = '';
+
+/** Reason of a refusal for which a sign-in is no remedy: the route takes bearer tokens alone. */
+export const NO_BEARER = 'no_bearer';
 
 /**
  * Decide a ForwardAuth request (SPEC §6, D-01 to D-09) for the Traefik header family. Synchronous but for the session
@@ -105,6 +115,7 @@ function openInquiry(
   if (
     (context.problems & (PROBLEM_FORWARDED | PROBLEM_DUPLICATE)) !== 0 ||
     forwardedHost === '' ||
+    forwardedUri === '' ||
     !isMethodToken(method)
   ) {
     return deny('forwarded_headers_invalid', 'missing_or_repeated', undefined, false);
@@ -120,26 +131,31 @@ function openInquiry(
   const question = forwardedUri.indexOf('?');
   const path = canonicalPath(question === -1 ? forwardedUri : forwardedUri.slice(0, question));
   if (path === AMBIGUOUS) return deny('ambiguous_target', 'path', site, navigation);
-  if (entry.shared && isOwnPath(path, services.config)) return deny('not_found', 'own_path', site, navigation);
+  if (entry.shared && isOwnPath(path, services.config.paths)) return deny('not_found', 'own_path', site, navigation);
   const handshake = forwardedProto === 'ws' || forwardedProto === 'wss' || context.webSocketKey !== '';
-  const match =
-    services.routes.size === 0 ? undefined : services.routes.find(canonicalHost(forwardedHost, scheme), path, method);
-  if (match?.kind === 'method') return deny('method_not_allowed', 'route_method', site, navigation);
-  if (match?.kind === 'none' && services.config.verify.unmatched === 'deny') {
+  const match = services.routes.find(canonicalHost(forwardedHost, scheme), path, method);
+  if (match.kind === 'method') return deny('method_not_allowed', 'route_method', site, navigation);
+  if (match.kind === 'none' && services.config.verify.unmatched === 'deny') {
     return deny('access_denied', 'unmatched', site, navigation);
   }
-  const route = match?.kind === 'route' ? match.compiled : undefined;
-  if (route?.publicTargets.has(`${method} ${path}`)) return { kind: 'allow', headers: services.identity.blank };
-  return { context, site, options, route, method, handshake };
+  const route = match.kind === 'route' ? match.compiled : undefined;
+  const isPublic = route !== undefined && route.publicTargets.size > 0 && route.publicTargets.has(`${method} ${path}`);
+  return { context, site, options, route, method, handshake, isPublic };
 }
 
 function decide(inquiry: Inquiry, services: VerifyServices): Decision | Promise<Decision> {
   const { context, site, route, method } = inquiry;
   if (isPreflight(method, context)) return { kind: 'allow', headers: services.identity.blank };
-  if (route !== undefined && !isAddressAllowed(route, context, services)) {
+  if (route !== undefined && !isAddressAllowed(route, context, services.trusted)) {
     return deny('address_not_allowed', 'allow_ips', site, isNavigation(method, context));
   }
-  if (route?.route.auth === 'none') return { kind: 'allow', headers: services.identity.blank };
+  const auth = route?.route.auth;
+  if (auth === 'none' || inquiry.isPublic) return { kind: 'allow', headers: services.identity.blank };
+  // A bearer token decides alone: no fall-back to the cookie beside it (R-088).
+  const bearer = auth === 'session' ? undefined : services.bearer;
+  const token = bearer === undefined ? undefined : findBearerToken(context.authorization);
+  if (bearer !== undefined && token !== undefined) return decideBearer(inquiry, bearer.check(token), services);
+  if (auth === 'bearer') return deny('authentication_required', NO_BEARER, site, isNavigation(method, context));
   const handle = findHandle(context.cookie, site.site.cookie.name);
   if (handle === NO_HANDLE) return withoutSession(inquiry, 'no_cookie', services);
   if (handle === CONFLICTING_HANDLE) return withoutSession(inquiry, 'conflicting_cookies', services);
@@ -150,18 +166,51 @@ function decide(inquiry: Inquiry, services: VerifyServices): Decision | Promise<
 
 /** The session is known, or known to be absent. */
 function judge(inquiry: Inquiry, session: Session | undefined, services: VerifyServices): Decision {
-  const { context, site, options, route, method } = inquiry;
+  const { context, site, method } = inquiry;
   if (session === undefined) return withoutSession(inquiry, 'unknown_session', services);
-  if (session.hot.site !== site.site.name) return withoutSession(inquiry, 'other_site', services);
-  const now = services.clock.now();
-  if (now >= session.hot.tokenExpiresAt) return withoutSession(inquiry, 'token_expired', services);
-  const navigation = isNavigation(method, context);
+  const unusable = findSessionProblem(session, site, services.clock.now());
+  if (unusable !== undefined) return withoutSession(inquiry, unusable, services);
   const problem = csrfProblem(inquiry, services);
-  if (problem !== undefined) return deny('csrf_failed', problem, site, navigation);
-  const denied =
-    findProblemOfAll(session, options.rules, now) ??
-    (route === undefined ? undefined : findProblemOfAll(session, [route.rule], now));
-  if (denied !== undefined) return refuseAccess(inquiry, denied, services);
+  if (problem !== undefined) return deny('csrf_failed', problem, site, isNavigation(method, context));
+  return admit(inquiry, session, true, services);
+}
+
+function decideBearer(
+  inquiry: Inquiry,
+  result: BearerResult | Promise<BearerResult>,
+  services: VerifyServices,
+): Decision | Promise<Decision> {
+  if (result instanceof Promise) return result.then((value) => judgeBearer(inquiry, value, services));
+  return judgeBearer(inquiry, result, services);
+}
+
+/** No CSRF rule: no browser attaches a bearer token by itself. No redirect: its bearer has no use for our login. */
+function judgeBearer(inquiry: Inquiry, result: BearerResult, services: VerifyServices): Decision {
+  if (result.kind === 'caller') return admit(inquiry, result.session, false, services);
+  const { context, site, method } = inquiry;
+  const { code, reason, description } = result;
+  const challenge = `, error_description="${description}"`;
+  return {
+    kind: 'deny',
+    code,
+    reason,
+    site,
+    navigation: isNavigation(method, context),
+    expireCookie: false,
+    challenge,
+  };
+}
+
+/** It is known who asks: may they pass? `canLogin`: a step-up may be a redirect. */
+function admit(inquiry: Inquiry, session: Session, canLogin: boolean, services: VerifyServices): Decision {
+  const { options, route } = inquiry;
+  const now = services.clock.now();
+  for (const rule of options.rules) {
+    const denied = findAccessProblem(session, rule, now);
+    if (denied !== undefined) return refuseAccess(inquiry, denied, rule, canLogin, services);
+  }
+  const denied = route === undefined ? undefined : findAccessProblem(session, route.rule, now);
+  if (route !== undefined && denied !== undefined) return refuseAccess(inquiry, denied, route.rule, canLogin, services);
   return { kind: 'allow', headers: route?.route.identityHeaders === false ? services.identity.blank : session.headers };
 }
 
@@ -180,74 +229,50 @@ function handshakeProblem({ context, site }: Inquiry): string | undefined {
 
 /** Nobody is signed in: pass on optional routes, send people to the login, tell programs 401 (SPEC §6). */
 function withoutSession(inquiry: Inquiry, reason: string, services: VerifyServices): Decision {
-  const { context, site, options, route, method, handshake } = inquiry;
+  const { context, site, route, method } = inquiry;
   if (route?.route.auth === 'optional') return { kind: 'allow', headers: services.identity.blank };
-  const routeFail =
-    route === undefined ? 'auto' : route.route.onUnauthenticated === 'login' ? '302' : route.route.onUnauthenticated;
-  const onFail = options.onFail ?? (routeFail === 'auto' ? services.config.verify.onFail : routeFail);
   const navigation = isNavigation(method, context);
-  if (!handshake && (onFail === '302' || (onFail === 'auto' && navigation))) {
-    return { kind: 'login', location: loginLocation(inquiry, services, '') };
-  }
+  if (wantsLogin(inquiry, navigation, services)) return login(inquiry, services, '');
   const expireCookie = reason === 'conflicting_cookies';
   return { kind: 'deny', code: 'authentication_required', reason, site, navigation, expireCookie, challenge: '' };
 }
 
-function refuseAccess(inquiry: Inquiry, problem: AccessProblem, services: VerifyServices): Decision {
-  const { context, site, options, method, handshake } = inquiry;
+/**
+ * Whether a sign-in is answered by a redirect: what the verify URL says, else the route, else the settings; `auto` for
+ * navigations. Never for a handshake: no browser follows it.
+ */
+function wantsLogin(inquiry: Inquiry, navigation: boolean, services: VerifyServices): boolean {
+  if (inquiry.handshake) return false;
+  const routeFail = inquiry.route?.route.onUnauthenticated ?? 'auto';
+  const onFail = inquiry.options.onFail ?? (routeFail === 'auto' ? services.config.verify.onFail : routeFail);
+  return onFail === 'auto' ? navigation : onFail !== '401';
+}
+
+/** @param rule the one that is not met: a step-up must ask for what it asks, or the sign-in comes back for ever. */
+function refuseAccess(
+  inquiry: Inquiry,
+  problem: AccessProblem,
+  rule: AccessRule,
+  canLogin: boolean,
+  services: VerifyServices,
+): Decision {
+  const { context, site, method } = inquiry;
+  const { code, reason } = problem;
   const navigation = isNavigation(method, context);
-  if (problem.code === 'access_denied') return deny('access_denied', problem.reason, site, navigation);
-  const rule = options.rules.find((candidate) => candidate.acr.length > 0 || candidate.maxAgeMs !== undefined);
-  const maxAgeS = rule?.maxAgeMs === undefined ? undefined : Math.floor(rule.maxAgeMs / 1000);
-  const acr = rule?.acr.join(' ') ?? '';
-  if (navigation && !handshake && options.onFail !== '401') {
+  if (code === 'access_denied') return deny(code, reason, site, navigation);
+  const maxAgeS = rule.maxAgeMs === undefined ? undefined : Math.floor(rule.maxAgeMs / 1000);
+  const acr = rule.acr.join(' ');
+  if (canLogin && wantsLogin(inquiry, navigation, services)) {
     const acrPart = acr === '' ? '' : `&acr_values=${encodeURIComponent(acr)}`;
-    const agePart = maxAgeS === undefined ? '' : `&max_age=${maxAgeS}`;
-    return { kind: 'login', location: loginLocation(inquiry, services, acrPart + agePart) };
+    return login(inquiry, services, acrPart + (maxAgeS === undefined ? '' : `&max_age=${maxAgeS}`));
   }
   const challenge = (acr === '' ? '' : `, acr_values="${acr}"`) + (maxAgeS === undefined ? '' : `, max_age=${maxAgeS}`);
-  const { code, reason } = problem;
   return { kind: 'deny', code, reason, site, navigation, expireCookie: false, challenge };
 }
 
-/** Absolute, on the host that owns the login; the page asked for comes back as `return_to` if the login accepts it. */
-function loginLocation({ context, site }: Inquiry, services: VerifyServices, extra: string): string {
+function login({ context, site }: Inquiry, services: VerifyServices, extra: string): Decision {
   const original = `${site.scheme}://${canonicalHost(context.forwardedHost, site.scheme)}${context.forwardedUri}`;
-  const safe = services.returnTo(original, site);
-  const first = safe === undefined ? '' : `return_to=${encodeURIComponent(safe)}`;
-  const query = first === '' ? extra.slice(1) : first + extra;
-  return query === '' ? site.loginUrl : `${site.loginUrl}?${query}`;
-}
-
-function isAddressAllowed(route: CompiledRoute, context: RequestContext, services: VerifyServices): boolean {
-  if (route.allowsAddress === undefined) return true;
-  const address = parseAddress(clientAddress(context.peer, context.forwardedFor, services.trusted));
-  return address !== undefined && route.allowsAddress(address);
-}
-
-/** `wss` and `ws` are what Traefik says of upgrades (R-081). */
-function schemeOf(proto: string): 'https' | 'http' | undefined {
-  if (proto === 'https' || proto === 'wss') return 'https';
-  if (proto === 'http' || proto === 'ws') return 'http';
-  return undefined;
-}
-
-/** RFC 9110 methods are case-sensitive; ours are upper case letters, at most 20 of them, and never CONNECT or TRACE. */
-function isMethodToken(method: string): boolean {
-  if (method.length === 0 || method.length > 20 || method === 'CONNECT' || method === 'TRACE') return false;
-  for (let i = 0; i < method.length; i++) {
-    const code = method.charCodeAt(i);
-    if (code < 0x41 || code > 0x5a) return false;
-  }
-  return true;
-}
-
-function isOwnPath(path: string, config: Config): boolean {
-  return isBelow(path, config.paths.auth) || isBelow(path, config.paths.apiAuth);
-}
-
-function isBelow(path: string, prefix: string): boolean {
-  return path.startsWith(prefix) && (path.length === prefix.length || path.charCodeAt(prefix.length) === 0x2f);
+  return { kind: 'login', location: loginLocation(site, original, services.returnTo, extra) };
 }
 
 function deny(code: ErrorCode, reason: string, site: SiteRuntime | undefined, navigation: boolean): Denial {

@@ -3,6 +3,7 @@ import { findHandle } from '../core/cookie.ts';
 import { sha256Base64url } from '../core/crypto.ts';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';
+import { hasFetchMetadata } from '../core/origin.ts';
 import type { Reply } from '../core/problem.ts';
 import { parseForm } from '../core/query.ts';
 import type { NewSession, Session } from '../core/services.ts';
@@ -56,10 +57,10 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
     if (!isSallyportError(error)) throw error;
     services.metrics.logins.inc({ idp: idpName, outcome: error.code });
     services.audit('login_failed', {
-      requestId: context.requestId,
+      request_id: context.requestId,
       idp: idpName,
       site: site.site.name,
-      clientIp: request.clientIp,
+      client_ip: request.clientIp,
       reason: error.detail ?? error.code,
     });
     if (transaction.silent && error.code === 'callback_invalid')
@@ -83,7 +84,7 @@ function refuseOddArrivals({ context, site, host }: FlowRequest): void {
   ) {
     throw new SallyportError('callback_invalid', { detail: 'not a top-level navigation' });
   }
-  if (secFetchMode !== '' && secFetchMode !== 'navigate')
+  if (hasFetchMetadata(context) && secFetchMode !== '' && secFetchMode !== 'navigate')
     throw new SallyportError('callback_invalid', { detail: 'not a navigation' });
   if (host !== site.loginHost) throw new SallyportError('transaction_missing', { detail: 'not the login host' });
 }
@@ -200,6 +201,12 @@ async function storeSession(
   try {
     const created = await services.sessions.create(await newSession(request, runtime, transaction, tokens, services));
     if (created === undefined) {
+      services.audit('session_ended_by_tombstone', {
+        request_id: request.context.requestId,
+        site: request.site.site.name,
+        idp: runtime.idp.name,
+        client_ip: request.clientIp,
+      });
       throw new SallyportError('callback_invalid', {
         detail: 'a logout overtook this login',
         publicDetail: 'You were signed out while this sign-in was under way. Start it again.',
@@ -207,13 +214,13 @@ async function storeSession(
     }
     const { principal } = created.session.hot;
     services.audit('login', {
-      requestId: request.context.requestId,
+      request_id: request.context.requestId,
       site: request.site.site.name,
       idp: runtime.idp.name,
       issuer: principal.issuer,
       subject: principal.subject,
       session: created.session.publicId,
-      clientIp: request.clientIp,
+      client_ip: request.clientIp,
     });
     return created.handle;
   } catch (error) {

@@ -76,14 +76,15 @@ function findClaim(sources: readonly Claims[], pointers: readonly string[]): unk
   return undefined;
 }
 
+/** Built from entries: assigning to a claim named `__proto__` would change the object instead of filling it. */
 function userClaims(sources: readonly Claims[]): Claims {
-  const claims: Record<string, unknown> = {};
+  const claims = new Map<string, unknown>();
   for (const source of sources) {
     for (const [name, value] of Object.entries(source)) {
-      if (!PROTOCOL_CLAIMS.has(name) && !Object.hasOwn(claims, name)) claims[name] = value;
+      if (!PROTOCOL_CLAIMS.has(name) && !claims.has(name)) claims.set(name, value);
     }
   }
-  return claims;
+  return Object.fromEntries(claims);
 }
 
 function textOf(value: unknown): string {

@@ -1,4 +1,4 @@
-import * as jose from 'jose';
+import type * as jose from 'jose';
 import * as oauth from 'oauth4webapi';
 import type { Clock } from '../core/clock.ts';
 import type { Idp } from '../core/config/types.ts';
@@ -7,6 +7,7 @@ import { LIMITS } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { createOutbound, type OutboundFetch } from '../core/outbound.ts';
+import { createIdpKeys } from './idp-keys.ts';
 
 /** A provider at run time: its metadata, keys and client, kept fresh in the background. */
 export type IdpRuntime = {
@@ -19,6 +20,8 @@ export type IdpRuntime = {
   metadata(): oauth.AuthorizationServer;
   /** True once metadata is there (D-43). */
   isReady(): boolean;
+  /** False while the last reading of the metadata failed. */
+  isReachable(): boolean;
   /** The client for oauth4webapi, with the clock's offset and tolerated skew. */
   client(): oauth.Client;
   readonly clientAuth: oauth.ClientAuth;
@@ -57,11 +60,11 @@ export function createIdp(options: IdpOptions): IdpRuntime {
     bodyMaxBytes: LIMITS.idpResponseMaxBytes,
     ca: idp.tls.ca,
   });
-  const fetch = measured(options, outbound.fetch);
+  const fetch = withoutOutages(measured(options, outbound.fetch));
   const insecure = isLoopbackHttp(idp.issuer) || idp.backchannelUrl?.startsWith('http:') === true;
   const requestOptions = { [oauth.customFetch]: fetch, [oauth.allowInsecureRequests]: insecure };
   const source = createMetadataSource(options, requestOptions);
-  const keys = createKeys(idp, clock, source.find, fetch);
+  const keys = createIdpKeys({ idp, clock, fetch, findUri: () => source.find()?.jwks_uri });
   return {
     idp,
     fetch,
@@ -73,6 +76,7 @@ export function createIdp(options: IdpOptions): IdpRuntime {
       return metadata;
     },
     isReady: () => source.find() !== undefined,
+    isReachable: source.isReachable,
     client: () => ({
       client_id: idp.clientId,
       [oauth.clockSkew]: Math.round((clock.now() - Date.now()) / 1000),
@@ -98,6 +102,7 @@ function createMetadataSource(options: IdpOptions, requestOptions: RequestOption
   let current: oauth.AuthorizationServer | undefined = fixed;
   let timer: NodeJS.Timeout | undefined;
   let failures = 0;
+  let stopped = false;
   const schedule = (delayMs: number): void => {
     timer = setTimeout(() => void read(), delayMs);
     timer.unref();
@@ -106,15 +111,20 @@ function createMetadataSource(options: IdpOptions, requestOptions: RequestOption
     try {
       current = await readMetadata(idp, requestOptions);
       failures = 0;
-      schedule(idp.metadataRefreshMs);
+      if (!stopped) schedule(idp.metadataRefreshMs);
     } catch (error) {
+      if (stopped) return;
       failures += 1;
       log.warn({ err: error, idp: idp.name, failures }, 'provider metadata could not be read; trying again');
       schedule(Math.min(RETRY_FIRST_MS * 2 ** (failures - 1), RETRY_MAX_MS));
     }
   };
   if (fixed === undefined) void read();
-  return { find: () => current, stop: () => clearTimeout(timer) };
+  const stop = (): void => {
+    stopped = true;
+    clearTimeout(timer);
+  };
+  return { find: () => current, isReachable: () => failures === 0, stop };
 }
 
 async function readMetadata(idp: Idp, requestOptions: RequestOptions): Promise<oauth.AuthorizationServer> {
@@ -141,7 +151,7 @@ async function issuerOf(response: Response): Promise<string | undefined> {
   }
 }
 
-/** Only https endpoints, unless the issuer itself is loopback http (R-051). */
+/** Only https endpoints, or loopback http (R-051). An optional endpoint that is no URL counts as absent. */
 function checkEndpoints(idp: Idp, metadata: oauth.AuthorizationServer): oauth.AuthorizationServer {
   for (const name of ['authorization_endpoint', 'token_endpoint', 'jwks_uri'] as const) {
     const value = metadata[name];
@@ -154,14 +164,18 @@ function checkEndpoints(idp: Idp, metadata: oauth.AuthorizationServer): oauth.Au
       detail: `${idp.issuer} demands pushed authorization requests, which are not available in this version`,
     });
   }
+  const usable: Record<string, unknown> = { ...metadata };
   for (const [name, value] of Object.entries(metadata)) {
     if (!name.endsWith('_endpoint') && name !== 'jwks_uri') continue;
-    if (typeof value !== 'string' || !URL.canParse(value)) continue;
+    if (typeof value !== 'string' || !URL.canParse(value)) {
+      delete usable[name];
+      continue;
+    }
     if (new URL(value).protocol !== 'https:' && !isLoopbackHttp(value)) {
       throw new SallyportError('idp_bad_response', { detail: `${name} of ${idp.issuer} is not https` });
     }
   }
-  return metadata;
+  return usable as oauth.AuthorizationServer;
 }
 
 /** The server's own calls go to the back channel; the browser's endpoints and the issuer stay (SPEC §2.4). */
@@ -211,58 +225,14 @@ function clientAuthOf(idp: Idp): oauth.ClientAuth {
   }
 }
 
-/** jose keeps the keys; the URI is known only once metadata is there. */
-function createKeys(
-  idp: Idp,
-  clock: Clock,
-  find: () => oauth.AuthorizationServer | undefined,
-  fetch: OutboundFetch,
-): jose.JWTVerifyGetKey {
-  let remote: { readonly uri: string; readonly keys: jose.JWTVerifyGetKey } | undefined;
-  return (header, token) => {
-    const uri = find()?.jwks_uri;
-    if (uri === undefined) throw new SallyportError('idp_unavailable', { detail: `no keys of ${idp.issuer} yet` });
-    if (remote?.uri !== uri) remote = { uri, keys: createRemoteKeys(uri, fetch, clock) };
-    return remote.keys(header, token);
+/** A provider that is down or asks for a pause means the same to every caller, whatever its answer says. */
+function withoutOutages(fetch: OutboundFetch): OutboundFetch {
+  return async (url, init) => {
+    const response = await fetch(url, init);
+    if (response.status < 500 && response.status !== 429) return response;
+    const detail = `${new URL(url).pathname} answered ${response.status}`;
+    throw new SallyportError('idp_unavailable', { detail, retryAfterS: 5 });
   };
-}
-
-function createRemoteKeys(uri: string, fetch: OutboundFetch, clock: Clock): jose.JWTVerifyGetKey {
-  // Two sets of the same keys would double the requests; one set, reloaded only for an unknown kid after the cool-down.
-  let refetchedAt = Number.NEGATIVE_INFINITY;
-  let loading: Promise<jose.JWTVerifyGetKey> | undefined;
-  const load = (): Promise<jose.JWTVerifyGetKey> => {
-    loading = fetchKeys(uri, fetch).catch((error: unknown) => {
-      loading = undefined;
-      throw error;
-    });
-    return loading;
-  };
-  return async (header, token) => {
-    const keys = await (loading ?? load());
-    try {
-      return await keys(header, token);
-    } catch (error) {
-      if (!(error instanceof jose.errors.JWKSNoMatchingKey)) throw error;
-      if (clock.now() - refetchedAt < LIMITS.jwksCooldownMs) throw error;
-      refetchedAt = clock.now();
-      return (await load())(header, token);
-    }
-  };
-}
-
-async function fetchKeys(uri: string, fetch: OutboundFetch): Promise<jose.JWTVerifyGetKey> {
-  const response = await fetch(uri, { headers: { accept: 'application/json, application/jwk-set+json' } });
-  if (response.status !== 200) {
-    throw new SallyportError('idp_unavailable', { detail: `the key set answered ${response.status}`, retryAfterS: 5 });
-  }
-  try {
-    const set = (await response.json()) as jose.JSONWebKeySet;
-    if (!Array.isArray(set.keys) || set.keys.length > LIMITS.jwksKeysMax) throw new TypeError('not a bounded key set');
-    return jose.createLocalJWKSet(set);
-  } catch (error) {
-    throw new SallyportError('idp_bad_response', { detail: 'the key set is not usable', cause: error });
-  }
 }
 
 /** Count and time every call by its endpoint's last path segment, never by its query. */
@@ -287,5 +257,7 @@ function measured({ idp, metrics }: IdpOptions, fetch: OutboundFetch): OutboundF
 /** Plain http is acceptable only where nobody can listen in. */
 export function isLoopbackHttp(url: string): boolean {
   const { protocol, hostname } = new URL(url);
-  return protocol === 'http:' && (hostname === 'localhost' || hostname.startsWith('127.') || hostname === '[::1]');
+  return (
+    protocol === 'http:' && (hostname === 'localhost' || /^127(?:\.\d{1,3}){3}$/.test(hostname) || hostname === '[::1]')
+  );
 }

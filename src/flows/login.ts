@@ -3,8 +3,9 @@ import type { ForwardedParam, Idp } from '../core/config/types.ts';
 import { findCookie } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';
+import { hasFetchMetadata } from '../core/origin.ts';
 import type { Reply } from '../core/problem.ts';
-import { findRawValue, parseForm } from '../core/query.ts';
+import { findUrlValue, parseForm } from '../core/query.ts';
 import type { SiteRuntime } from '../core/sites.ts';
 import { cookiesOf, type FlowRequest, type FlowServices, getIdp } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
@@ -51,7 +52,7 @@ export async function startLogin(request: FlowRequest, services: FlowServices): 
 /** A script cannot follow the redirect usefully, a frame must not, and a prefetch is no wish to sign in. */
 function refuseNonNavigation({ context, site }: FlowRequest): void {
   const { secFetchMode, secFetchDest, secPurpose } = context;
-  const fetched = secFetchMode !== '' && secFetchMode !== 'navigate';
+  const fetched = hasFetchMetadata(context) && secFetchMode !== '' && secFetchMode !== 'navigate';
   const framed = secFetchDest !== '' && secFetchDest !== 'document' && secFetchDest !== 'empty';
   if (!fetched && !framed && !secPurpose.includes('prefetch')) return;
   throw new SallyportError('authentication_required', {
@@ -68,7 +69,7 @@ function refuseNonNavigation({ context, site }: FlowRequest): void {
 function chooseReturnTo(request: FlowRequest, params: ReadonlyMap<string, string>, services: FlowServices): string {
   const { context, site } = request;
   if ((params.get('return_to') ?? '') !== '') {
-    const value = findRawValue(context.query, 'return_to') ?? '';
+    const value = findUrlValue(context.query, 'return_to') ?? '';
     const checked = services.returnTo(value, site);
     if (checked === undefined) throw new SallyportError('invalid_return_to');
     return checked;

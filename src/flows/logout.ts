@@ -32,7 +32,7 @@ export async function logOut(request: FlowRequest, services: FlowServices): Prom
   const cold = session === undefined ? undefined : await services.sessions.readCold(handle);
   if (session !== undefined) await endSession(request, session, everywhere, services);
   const providerUrl = endSessionUrl(request, session, cold, services);
-  if (session !== undefined) {
+  if (session !== undefined && services.config.logout.revokeTokens) {
     revokeInBackground(services, getIdp(services, session.hot.idp), [cold?.refreshToken, session.hot.accessToken]);
   }
   return farewell(request, providerUrl, services);
@@ -49,13 +49,13 @@ async function endSession(
   const count = everywhere ? await services.sessions.endAllOfUser(principal.issuer, principal.subject) : 0;
   services.metrics.logouts.inc({ kind: everywhere ? 'everywhere' : 'one' });
   services.audit(everywhere ? 'logout_everywhere' : 'logout', {
-    requestId: request.context.requestId,
+    request_id: request.context.requestId,
     site: request.site.site.name,
     idp,
     issuer: principal.issuer,
     subject: principal.subject,
     session: session.publicId,
-    clientIp: request.clientIp,
+    client_ip: request.clientIp,
     ...(everywhere ? { count: count + 1 } : {}),
   });
 }
@@ -79,12 +79,6 @@ function checkPost(request: FlowRequest, session: Session | undefined, services:
   if (token !== undefined && session !== undefined && equalSecret(token, csrfToken(services, session.locator))) return;
   const reason = originProblem(context, site, 'refuse');
   if (reason === undefined) return;
-  services.audit('csrf_refused', {
-    requestId: context.requestId,
-    site: site.site.name,
-    clientIp: request.clientIp,
-    reason,
-  });
   throw new SallyportError('csrf_failed', { detail: reason });
 }
 

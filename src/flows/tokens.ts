@@ -59,6 +59,10 @@ export async function exchangeCode(runtime: IdpRuntime, exchange: CodeExchange, 
     if (idToken === undefined || claims === undefined)
       throw new SallyportError('callback_invalid', { detail: 'no ID token' });
     await verifySignature(runtime, idToken, result.access_token, claims, now);
+    checkSubject(claims);
+    // RFC 6749 §7.1: a token of a type that nobody asked for cannot be used.
+    if (result.token_type !== 'bearer') throw new SallyportError('idp_bad_response', { detail: 'not a bearer token' });
+    checkAudience(result.access_token, idp.audiences.accept);
     return {
       accessToken: checkToken(result.access_token),
       tokenType: result.token_type,
@@ -131,10 +135,19 @@ async function verifySignature(
     clockTolerance: Math.ceil(runtime.idp.clockSkewMs / 1000),
     currentDate: new Date(now),
   });
+  if (Number(claims['iat']) * 1000 > now + runtime.idp.clockSkewMs) {
+    throw new SallyportError('callback_invalid', { detail: 'the ID token is from the future' });
+  }
   const expected = claims['at_hash'];
   if (expected !== undefined && expected !== accessTokenHash(accessToken, protectedHeader.alg)) {
     throw new SallyportError('callback_invalid', { detail: 'at_hash does not fit the access token' });
   }
+}
+
+/** OpenID Connect Core §2: at most 255 ASCII characters. An empty one would be the same user for everybody. */
+function checkSubject({ sub }: Claims): void {
+  if (typeof sub === 'string' && /^[\x20-\x7e]{1,255}$/.test(sub)) return;
+  throw new SallyportError('idp_bad_response', { detail: 'sub is empty, too long or not ASCII' });
 }
 
 /** Left half of the hash that the signature algorithm names (OpenID Connect Core §3.1.3.6). */
@@ -142,6 +155,28 @@ function accessTokenHash(accessToken: string, alg: string): string {
   const bits = alg === 'EdDSA' || alg === 'Ed25519' ? '512' : alg.slice(-3);
   const digest = createHash(`sha${bits}`).update(accessToken).digest();
   return digest.subarray(0, digest.length / 2).toString('base64url');
+}
+
+/**
+ * A JWT access token must be meant for one of `audiences.accept`, where the configuration names any (SPEC §2.6). An
+ * opaque one cannot be judged.
+ */
+function checkAudience(accessToken: string, accept: readonly string[]): void {
+  if (accept.length === 0 || accessToken.split('.').length !== 3) return;
+  const received = readAudience(accessToken);
+  if (received === undefined || received.some((audience) => accept.includes(audience))) return;
+  const list = received.map((audience) => audience.slice(0, 200)).join(' ');
+  throw new SallyportError('token_audience_mismatch', { detail: `expected ${accept.join(' ')}, received ${list}` });
+}
+
+/** Undefined where the text is no JWT after all. */
+function readAudience(accessToken: string): readonly string[] | undefined {
+  try {
+    const { aud = [] } = jose.decodeJwt(accessToken);
+    return typeof aud === 'string' ? [aud] : aud;
+  } catch {
+    return undefined;
+  }
 }
 
 /** RFC 6749 Appendix A.12: visible ASCII; anything else could break a header. Bounded by R-013. */

@@ -1,11 +1,12 @@
 import { findAccessProblem } from '../core/access.ts';
-import { clientAddress, parseAddress } from '../core/address.ts';
+import { findBearerToken } from '../core/bearer.ts';
 import type { RequestContext } from '../core/context.ts';
 import { CONFLICTING_HANDLE, findHandle, NO_HANDLE } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
 import { hasCsrfProof, isNavigation, isUnsafeMethod, originProblem } from '../core/origin.ts';
+import { findSessionProblem, isAddressAllowed, loginLocation } from '../core/route-access.ts';
 import type { CompiledRoute } from '../core/routes.ts';
-import type { Session } from '../core/services.ts';
+import type { BearerResult, Session } from '../core/services.ts';
 import { compileSessionCookie } from '../core/set-cookie.ts';
 import type { SiteRuntime } from '../core/sites.ts';
 import type { VerifyServices } from '../core/verify.ts';
@@ -21,7 +22,7 @@ export type Asked = {
   readonly route: CompiledRoute;
 };
 
-/** The request may go on, with the session it belongs to or anonymously; or the person is sent to sign in. */
+/** The request may go on, with the session (or bearer) it belongs to or anonymously; or a person has to sign in. */
 export type Verdict =
   | { readonly kind: 'pass'; readonly session: Session | undefined }
   | { readonly kind: 'login'; readonly location: string };
@@ -30,32 +31,56 @@ const ANONYMOUS: Verdict = { kind: 'pass', session: undefined };
 
 /**
  * Decide whether a proxied request may go on (R-140), before any byte of it goes to a service.
- * @throws `address_not_allowed`, `authentication_required`, `csrf_failed`, `origin_not_allowed`, `access_denied`; the
- * promise rejects with `store_unavailable` in an outage.
+ * @throws `address_not_allowed`, `authentication_required`, `invalid_token`, `csrf_failed`, `origin_not_allowed`,
+ * `access_denied`; the promise rejects with `store_unavailable` or `idp_unavailable` in an outage.
  */
 export function authorize(asked: Asked, services: VerifyServices): Verdict | Promise<Verdict> {
   const { context, site, path, route } = asked;
-  if (!isAddressAllowed(asked, services)) throw new SallyportError('address_not_allowed', { detail: route.route.id });
-  if (route.route.auth === 'none' || route.publicTargets.has(`${context.method} ${path}`)) return ANONYMOUS;
+  const { auth, id } = route.route;
+  if (!isAddressAllowed(route, context, services.trusted)) {
+    throw new SallyportError('address_not_allowed', { detail: id });
+  }
+  if (auth === 'none' || route.publicTargets.has(`${context.method} ${path}`)) return ANONYMOUS;
+  // A bearer token decides alone: no fall-back to the cookie beside it (R-088).
+  const bearer = auth === 'session' ? undefined : services.bearer;
+  const token = bearer === undefined ? undefined : findBearerToken(context.authorization);
+  if (bearer !== undefined && token !== undefined) {
+    return whenKnown(bearer.check(token), (result) => judgeBearer(asked, result, services));
+  }
+  if (auth === 'bearer') throw new SallyportError('authentication_required', { detail: 'no_bearer' });
   const handle = findHandle(context.cookie, site.site.cookie.name);
   if (handle === NO_HANDLE) return withoutSession(asked, 'no_cookie', services);
   if (handle === CONFLICTING_HANDLE) return withoutSession(asked, 'conflicting_cookies', services);
-  const found = services.sessions.find(handle, true);
-  return found instanceof Promise
-    ? found.then((session) => judge(asked, session, services))
-    : judge(asked, found, services);
+  return whenKnown(services.sessions.find(handle, true), (session) => judge(asked, session, services));
+}
+
+/** What is remembered is answered in the same turn. */
+function whenKnown<Value>(value: Value | Promise<Value>, then: (value: Value) => Verdict): Verdict | Promise<Verdict> {
+  return value instanceof Promise ? value.then(then) : then(value);
 }
 
 function judge(asked: Asked, session: Session | undefined, services: VerifyServices): Verdict {
-  const { site, route } = asked;
   if (session === undefined) return withoutSession(asked, 'unknown_session', services);
-  if (session.hot.site !== site.site.name) return withoutSession(asked, 'other_site', services);
-  const now = services.clock.now();
-  if (now >= session.hot.tokenExpiresAt) return withoutSession(asked, 'token_expired', services);
+  const unusable = findSessionProblem(session, asked.site, services.clock.now());
+  if (unusable !== undefined) return withoutSession(asked, unusable, services);
   checkOrigin(asked, services);
-  const problem = findAccessProblem(session, route.rule, now);
-  if (problem !== undefined)
-    throw new SallyportError('access_denied', { detail: `${route.route.id} ${problem.reason}` });
+  return admit(asked, session, services);
+}
+
+/** No CSRF rule: no browser attaches a bearer token by itself. */
+function judgeBearer(asked: Asked, result: BearerResult, services: VerifyServices): Verdict {
+  if (result.kind === 'caller') return admit(asked, result.session, services);
+  const { code, reason, description } = result;
+  const challenge = `Bearer realm="sallyport", error="invalid_token", error_description="${description}"`;
+  throw new SallyportError(code, {
+    detail: reason,
+    headers: code === 'invalid_token' ? [['www-authenticate', challenge]] : [],
+  });
+}
+
+function admit({ route }: Asked, session: Session, { clock }: VerifyServices): Verdict {
+  const problem = findAccessProblem(session, route.rule, clock.now());
+  if (problem !== undefined) throw new SallyportError(problem.code, { detail: `${route.route.id} ${problem.reason}` });
   return { kind: 'pass', session };
 }
 
@@ -87,13 +112,14 @@ function readProblem(context: RequestContext, site: SiteRuntime): string | undef
 }
 
 /** Nobody is signed in: anonymous where the route allows it, the login for people, 401 for programs (SPEC §6). */
-function withoutSession(asked: Asked, reason: string, services: VerifyServices): Verdict {
-  const { context, site, route } = asked;
+function withoutSession(asked: Asked, reason: string, { returnTo }: VerifyServices): Verdict {
+  const { context, site, host, path, route } = asked;
   const { auth, onUnauthenticated } = route.route;
   if (auth === 'optional') return ANONYMOUS;
-  const isPerson = isNavigation(context.method, context);
-  if (onUnauthenticated === 'login' || (onUnauthenticated === 'auto' && isPerson)) {
-    return { kind: 'login', location: loginLocation(asked, services) };
+  if (onUnauthenticated === 'login' || (onUnauthenticated === 'auto' && isNavigation(context.method, context))) {
+    const query = context.query === '' ? '' : `?${context.query}`;
+    const original = `${site.scheme}://${host}${path}${query}`;
+    return { kind: 'login', location: loginLocation(site, original, returnTo, '') };
   }
   const { expire } = compileSessionCookie(site.site.cookie, undefined);
   throw new SallyportError('authentication_required', {
@@ -102,17 +128,4 @@ function withoutSession(asked: Asked, reason: string, services: VerifyServices):
     // Conflicting values: both variants go (R-024).
     headers: reason === 'conflicting_cookies' ? expire.map((value) => ['set-cookie', value] as const) : [],
   });
-}
-
-/** On the host that owns the login; the page asked for comes back if the login accepts it. */
-function loginLocation({ context, site, host, path }: Asked, { returnTo }: VerifyServices): string {
-  const query = context.query === '' ? '' : `?${context.query}`;
-  const safe = returnTo(`${site.scheme}://${host}${path}${query}`, site);
-  return safe === undefined ? site.loginUrl : `${site.loginUrl}?return_to=${encodeURIComponent(safe)}`;
-}
-
-function isAddressAllowed({ context, route }: Asked, { trusted }: VerifyServices): boolean {
-  if (route.allowsAddress === undefined) return true;
-  const address = parseAddress(clientAddress(context.peer, context.forwardedFor, trusted));
-  return address !== undefined && route.allowsAddress(address);
 }

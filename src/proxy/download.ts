@@ -1,6 +1,13 @@
 import { STATUS_CODES } from 'node:http';
-import type { Call } from './http.ts';
+import type { Call } from './call.ts';
 import type { Field } from './response-headers.ts';
+
+/**
+ * The native core cannot end a head before the body begins. A browser waits for the head of an event stream, and an
+ * empty line means nothing in one (HTML §9.2.6): a stream that is silent at first is opened with it.
+ */
+const EMPTY_LINE = Buffer.from('\n');
+const EVENT_STREAM_OPEN_MS = 50;
 
 /**
  * A service's answer on its way to the client, with back-pressure (D-33). The head is written together with the first
@@ -22,6 +29,7 @@ export class Download {
   #pending: Uint8Array | undefined;
   #pendingAt = 0;
   #stallTimer: NodeJS.Timeout | undefined;
+  #openTimer: NodeJS.Timeout | undefined;
 
   /**
    * @param resume called when the client takes bytes again.
@@ -39,9 +47,12 @@ export class Download {
     this.#status = status;
     this.#fields = fields;
     this.#bodiless = exchange.context.method === 'HEAD' || status === 204 || status === 304;
-    // The answer to a chunked or unread request ends the connection, which only `end` can do (SECURITY §3.5).
+    // What follows a chunked or unread body on the connection must not be taken for a request (SECURITY §3.5).
     this.#closeAfter = exchange.context.chunked || upload?.complete === false;
-    this.#total = this.#closeAfter && !this.#bodiless ? -1 : contentLength;
+    this.#total = contentLength;
+    if (!this.#bodiless && this.#total === -1 && isEventStream(fields)) {
+      this.#openTimer = setTimeout(() => this.write(EMPTY_LINE), EVENT_STREAM_OPEN_MS);
+    }
   }
 
   /** Pass a part of the body on. @returns false if no more may come until `resume` is called. */
@@ -52,7 +63,7 @@ export class Download {
     let ok = true;
     let done = false;
     res.cork(() => {
-      this.#writeHead();
+      this.#writeHead(this.#closeAfter);
       if (this.#total === -1) {
         ok = res.write(chunk);
         return;
@@ -74,21 +85,20 @@ export class Download {
     const { res } = exchange;
     if (upload?.complete === false) upload.discard();
     res.cork(() => {
-      this.#writeHead();
-      if (this.#bodiless) {
-        res.endWithoutBody(
-          this.#status === 204 || this.#status === 304 || this.#total === -1 ? undefined : this.#total,
-          this.#closeAfter,
-        );
-      } else if (this.#closeAfter) res.end('', true);
-      else res.end();
+      // Told to close, the native core writes its header wherever it stands: never after a part of the body.
+      if (this.#isHeadWritten) res.end();
+      else if (this.#bodiless) this.#endWithoutBody();
+      else {
+        this.#writeHead(false);
+        res.end('', this.#closeAfter);
+      }
     });
     this.#finish();
   }
 
   /** Something went wrong: an error answer if nothing was written yet, else the connection is closed. */
   fail(error: Error): void {
-    clearTimeout(this.#stallTimer);
+    this.#clearTimers();
     const { app, exchange } = this.#call;
     if (!exchange.open) return;
     exchange.onAbort = undefined;
@@ -96,12 +106,26 @@ export class Download {
     else app.fail(exchange, error);
   }
 
-  #writeHead(): void {
+  #writeHead(announcesClose: boolean): void {
     if (this.#isHeadWritten) return;
     this.#isHeadWritten = true;
+    clearTimeout(this.#openTimer);
     const { res } = this.#call.exchange;
     res.writeStatus(`${this.#status} ${STATUS_CODES[this.#status] ?? ''}`);
     for (const [name, value] of this.#fields) res.writeHeader(name, value);
+    if (announcesClose) res.writeHeader('connection', 'close');
+  }
+
+  /** The native call takes no length as "none" only if it gets no arguments at all. */
+  #endWithoutBody(): void {
+    const { res } = this.#call.exchange;
+    if (this.#total === -1 || this.#status === 204 || this.#status === 304) {
+      this.#writeHead(this.#closeAfter);
+      res.endWithoutBody();
+    } else {
+      this.#writeHead(false);
+      res.endWithoutBody(this.#total, this.#closeAfter);
+    }
   }
 
   #wait(rest: Uint8Array | undefined): void {
@@ -135,9 +159,20 @@ export class Download {
   }
 
   #finish(): void {
-    clearTimeout(this.#stallTimer);
+    this.#clearTimers();
     const { app, exchange } = this.#call;
     exchange.onAbort = undefined;
     app.finished(exchange, this.#status, '');
   }
+
+  #clearTimers(): void {
+    clearTimeout(this.#stallTimer);
+    clearTimeout(this.#openTimer);
+  }
+}
+
+function isEventStream(fields: readonly Field[]): boolean {
+  const type = fields.find(([name]) => name === 'content-type')?.[1];
+  const isEncoded = fields.some(([name]) => name === 'content-encoding');
+  return typeof type === 'string' && type.toLowerCase().startsWith('text/event-stream') && !isEncoded;
 }

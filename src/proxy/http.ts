@@ -1,25 +1,10 @@
 import { STATUS_CODES } from 'node:http';
 import type { Dispatcher } from 'undici';
-import type { App } from '../core/app.ts';
-import type { Exchange } from '../core/app-exchange.ts';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
+import type { Call } from './call.ts';
 import { Download } from './download.ts';
-import type { ServiceRuntime, Target } from './http-pools.ts';
-import { filterResponse, type ResponseRules } from './response-headers.ts';
-import type { Upload } from './upload.ts';
-
-/** One authorized request, ready to be sent. */
-export type Call = {
-  readonly app: App;
-  readonly exchange: Exchange;
-  readonly service: ServiceRuntime;
-  /** Begins with one `/`. */
-  readonly target: string;
-  /** Name, value, name, value, … */
-  readonly headers: string[];
-  readonly upload: Upload | undefined;
-  readonly response: ResponseRules;
-};
+import type { Target } from './http-pools.ts';
+import { filterResponse } from './response-headers.ts';
 
 /** Informational answers read of one service for one request; more are a flood. */
 const INFORMATIONAL_MAX = 16;
@@ -50,7 +35,7 @@ class Forwarding implements Dispatcher.DispatchHandler {
     this.#download = new Download(
       call,
       () => this.#controller?.resume(),
-      (error) => this.#abort(error),
+      (error) => this.#stall(error),
     );
   }
 
@@ -105,6 +90,12 @@ class Forwarding implements Dispatcher.DispatchHandler {
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
     this.#abort(error);
+  }
+
+  /** The client takes nothing; the service may have finished long ago. */
+  #stall(error: Error): void {
+    this.#abort(error);
+    this.#download.fail(error);
   }
 
   /** End both sides once, whoever failed. */

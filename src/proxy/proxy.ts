@@ -24,6 +24,7 @@ import {
   type RequestHeaderRules,
 } from './request-headers.ts';
 import type { ResponseRules } from './response-headers.ts';
+import { publicLocation, targetOf } from './target.ts';
 import { openUpload, type Upload } from './upload.ts';
 
 /** What the proxy works with. */
@@ -102,7 +103,10 @@ function handle(parts: Parts, app: App, exchange: Exchange, req: HttpRequest, pa
   }
   // Read and register before the first await: the native request is gone afterwards.
   const headers = parts.requestHeaders.read(req);
-  const upload = openUpload(exchange, route.route.bodyMaxBytes);
+  const upload = openUpload(exchange, {
+    maxBytes: route.route.bodyMaxBytes,
+    idleMs: service.service.timeouts.bodyIdleMs,
+  });
   const inbound: Inbound = { app, exchange, asked: { context, site, host, path, route }, service, headers, upload };
   app.keep();
   try {
@@ -159,7 +163,7 @@ function preflightHeaders({ origin, requestHeaders }: Parts, site: SiteRuntime, 
 function proceed(parts: Parts, inbound: Inbound, verdict: Verdict): void {
   const { app, exchange, asked, service, headers, upload } = inbound;
   if (!exchange.open) return;
-  const { context, site, host } = asked;
+  const { context, site, host, path } = asked;
   if (verdict.kind === 'login') {
     upload?.discard();
     app.reply(exchange, parts.services.replies.redirect(context, verdict.location));
@@ -175,7 +179,7 @@ function proceed(parts: Parts, inbound: Inbound, verdict: Verdict): void {
     exchange,
     service,
     upload,
-    target: targetOf(asked),
+    target: targetOf(context, path, asked.route.route.rewrite),
     headers: finishHeaders(headers, {
       clientIp: clientIpOf(parts.services, context),
       host,
@@ -186,21 +190,6 @@ function proceed(parts: Parts, inbound: Inbound, verdict: Verdict): void {
     }),
     response: responseRules(parts, asked, service),
   });
-}
-
-/** What was authorized is what is sent (R-131): the canonical path, rewritten by prefix only, and the raw query. */
-function targetOf({ context, path, route }: Asked): string {
-  const { rewrite } = route.route;
-  const query = context.query === '' ? '' : `?${context.query}`;
-  if (rewrite === undefined) return path + query;
-  return swapPrefix(path, rewrite.prefix, rewrite.to) + query;
-}
-
-/** `/a/b` with `/a` for `/x` is `/x/b`; a lone `/` on either side stands for nothing. */
-function swapPrefix(path: string, from: string, to: string): string {
-  const rest = path.slice(from === '/' ? 0 : from.length);
-  const swapped = (to === '/' ? '' : to) + rest;
-  return swapped === '' ? '/' : swapped;
 }
 
 function identityOf(parts: Parts, route: CompiledRoute, session: Session | undefined, usesToken: boolean): HeaderList {
@@ -235,11 +224,6 @@ function responseRules(parts: Parts, { context, site, route }: Asked, service: S
     cacheControl,
     dependsOnSession: auth !== 'none',
     own: [['x-request-id', context.requestId], ...hsts, ...parts.origin.corsHeaders(site, context.origin)],
-    publicLocation(location) {
-      const target = service.targets.find(({ origin }) => location === origin || location.startsWith(`${origin}/`));
-      if (target === undefined) return undefined;
-      const path = location.slice(target.origin.length) || '/';
-      return rewrite !== undefined && path.startsWith(rewrite.to) ? swapPrefix(path, rewrite.to, rewrite.prefix) : path;
-    },
+    publicLocation: (location) => publicLocation(location, service.service.urls, rewrite),
   };
 }

@@ -82,6 +82,9 @@ export function filterResponse(raw: readonly Buffer[], rules: ResponseRules): Re
     if (name === 'content-length') {
       if (contentLength !== -1 || !/^\d{1,15}$/.test(value)) return { problem: 'content-length' };
       contentLength = Number(value);
+    } else if (name === 'transfer-encoding') {
+      // Another coding would reach the client undone and unnamed.
+      if (value.toLowerCase() !== 'chunked') return { problem: 'transfer-encoding' };
     } else if (name === 'vary') addVary(vary, value);
     else if (!nominated.has(name) && passes(name, value, rules)) pushField(fields, name, value, bytes, rules);
   }

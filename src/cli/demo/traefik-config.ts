@@ -32,7 +32,7 @@ export function compileStaticConfig(ports: TraefikPorts, dynamicFile: string): R
     entryPoints: {
       web: {
         address: `127.0.0.1:${ports.entry}`,
-        http: { underscoreHeadersStrategy: 'delete' },
+        http: { aliasHeadersStrategy: 'delete' },
         transport: { lifeCycle: { graceTimeOut: '250ms' } },
       },
     },

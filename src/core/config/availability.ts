@@ -18,7 +18,6 @@ const isEmpty = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 const isOff = (value: unknown): boolean => (value as { enabled?: unknown } | null)?.enabled !== true;
 const isSingle = (value: unknown): boolean => Array.isArray(value) && value.length < 2;
-const ROUTE_AUTH = ['session', 'optional', 'none'];
 
 /**
  * The one list of what the schema knows and this version does not do. A key given with an active value stops the
@@ -89,7 +88,8 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     { path: 'providers.*.logout.backchannel', feature: 'back-channel logout', accepts: [false], expected: 'false' },
     { path: 'providers.*.tls.cert_file', feature: 'client certificates' },
     { path: 'providers.*.tls.key_file', feature: 'client certificates' },
-    { path: 'bearer', feature: 'bearer tokens', accepts: isOff, expected: 'enabled: false' },
+    { path: 'bearer.introspection', feature: 'introspection', accepts: isOff, expected: 'enabled: false' },
+    { path: 'bearer.dpop', feature: 'proofs of DPoP-bound tokens' },
   ],
   'routes.yaml': [
     { path: 'services.*.urls', feature: 'balancing over several servers', accepts: isSingle, expected: 'one URL' },
@@ -108,9 +108,7 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     { path: 'services.*.health', feature: 'passive health' },
     { path: 'services.*.retries', feature: 'retries', accepts: isZero, expected: '0' },
     { path: 'services.*.tls.insecure', feature: 'unchecked certificates', accepts: [false], expected: 'false' },
-    { path: 'defaults.auth', feature: 'bearer tokens', accepts: ROUTE_AUTH, expected: 'session, optional or none' },
     { path: 'defaults.path_mode', feature: 'opaque paths', accepts: ['strict'], expected: 'strict' },
-    { path: 'routes.*.auth', feature: 'bearer tokens', accepts: ROUTE_AUTH, expected: 'session, optional or none' },
     { path: 'routes.*.path_mode', feature: 'opaque paths', accepts: ['strict'], expected: 'strict' },
     { path: 'routes.*.step_up', feature: 'step-up' },
     { path: 'routes.*.pdp', feature: 'external decisions' },

@@ -48,6 +48,7 @@ export type Config = {
   readonly idps: readonly Idp[];
   /** Name of the default provider. */
   readonly defaultIdp: string;
+  readonly bearer: BearerSettings;
   readonly services: readonly Service[];
   readonly routes: readonly Route[];
   /** SHA-256 (hex) of each loaded file, for the start log. */
@@ -229,6 +230,33 @@ export type Idp = {
   readonly tls: { readonly ca: string | undefined };
 };
 
+/** Bearer tokens that callers bring themselves (SPEC §7). */
+export type BearerSettings = {
+  /** False: the Authorization header of a request is ignored. */
+  readonly enabled: boolean;
+  /** One entry for each issuer. */
+  readonly issuers: readonly BearerIssuer[];
+  /** Validated tokens remembered; 0 = each request validates its token. */
+  readonly cacheEntries: number;
+};
+
+/** Whose tokens are accepted, and what they must look like. */
+export type BearerIssuer = {
+  /** Exact `iss`. */
+  readonly issuer: string;
+  /** Provider whose keys sign. */
+  readonly provider: string;
+  /** `aud` must contain one of these; not empty. */
+  readonly audiences: readonly string[];
+  readonly algs: readonly string[];
+  /** Accepted `typ`, lower case, without `application/`. */
+  readonly types: readonly string[];
+  readonly requiredScopes: readonly string[];
+  readonly clockSkewMs: number;
+  /** Provider whose claim mapping is used. */
+  readonly claimsLike: string;
+};
+
 /** Request parameters of /auth/login that may be passed on to the provider (R-047). */
 export type ForwardedParam = 'prompt' | 'login_hint' | 'acr_values' | 'ui_locales' | 'max_age';
 
@@ -262,7 +290,7 @@ export type Route = {
   readonly methods: readonly string[];
   /** undefined = exists for verify only. */
   readonly service: string | undefined;
-  readonly auth: 'session' | 'none' | 'optional';
+  readonly auth: 'session' | 'bearer' | 'any' | 'optional' | 'none';
   readonly csrf: 'unsafe' | 'all' | 'none';
   readonly onUnauthenticated: 'auto' | '401' | 'login';
   readonly roles: readonly string[];

@@ -57,7 +57,7 @@ idps.yaml:51:7 providers.customers.endpoints.par
 idps.yaml:54:7 providers.customers.client_auth.method
 idps.yaml:55:7 providers.customers.client_auth.kid
 idps.yaml:57:5 providers.customers.dpop
-idps.yaml:65:1 bearer
+idps.yaml:78:3 bearer.dpop
 routes.yaml:8:5 services.crud_service.urls
 routes.yaml:9:5 services.crud_service.audience
 routes.yaml:10:5 services.crud_service.scopes

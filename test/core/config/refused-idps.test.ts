@@ -157,10 +157,49 @@ const CASES: readonly Refusal[] = [
     ],
   },
   {
+    name: 'bearer tokens of nobody',
+    sources: { idps: `${IDPS}bearer: {enabled: true}\n` },
+    lines: [
+      'idps.yaml:7:1 bearer.issuers: bearer tokens of nobody, expected at least one issuer, add "issuers: [{issuer: …, provider: …, audiences: […]}]", or enabled: false',
+    ],
+  },
+  {
+    name: 'bearer tokens of providers that do not exist, and of one issuer twice',
+    sources: {
+      idps: `${IDPS}bearer:
+  enabled: true
+  issuers:
+    - {issuer: "https://id.example.com", provider: other, audiences: [api], claims_like: third}
+    - {issuer: "https://id.example.com", provider: main, audiences: [api]}
+`,
+    },
+    lines: [
+      'idps.yaml:10:52 bearer.issuers[0].provider: "other" is no provider of this file, expected main, choose one of them',
+      'idps.yaml:10:90 bearer.issuers[0].claims_like: "third" is no provider of this file, expected main, choose one of them',
+      'idps.yaml:11:16 bearer.issuers[1].issuer: "https://id.example.com" has an entry already, expected one entry for each issuer, put its audiences into one entry',
+    ],
+  },
+  {
+    name: 'bearer tokens without audience, with weak signatures and odd types',
+    sources: {
+      idps: `${IDPS}bearer:
+  enabled: true
+  issuers:
+    - {issuer: "https://id.example.com", provider: main, audiences: [], algs: [none, HS256], types: [jwt]}
+`,
+    },
+    lines: [
+      'idps.yaml:10:58 bearer.issuers[0].audiences: the list is empty, expected 1 to 1000 different items, add an item, or remove the key',
+      'idps.yaml:10:80 bearer.issuers[0].algs[0]: "none" is not a choice, expected RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA or Ed25519, choose one',
+      'idps.yaml:10:86 bearer.issuers[0].algs[1]: "HS256" is not a choice, expected RS256, RS384, RS512, PS256, PS384, PS512, ES256, ES384, ES512, EdDSA or Ed25519, choose one',
+      'idps.yaml:10:102 bearer.issuers[0].types[0]: "jwt" is not a choice, expected at+jwt or JWT, choose one',
+    ],
+  },
+  {
     name: 'features of later versions',
     sources: {
       idps: idps(
-        '    response_mode: form_post\n    par: require\n    dpop: require\n    claims_from: [access_token]\n    logout: {backchannel: true}\n    tls: {cert_file: a.pem, key_file: b.pem}\nbearer: {enabled: true}\n',
+        '    response_mode: form_post\n    par: require\n    dpop: require\n    claims_from: [access_token]\n    logout: {backchannel: true}\n    tls: {cert_file: a.pem, key_file: b.pem}\nbearer: {enabled: true, introspection: {enabled: true}, dpop: {nonce: true}}\n',
       ),
     },
     lines: [
@@ -171,7 +210,9 @@ const CASES: readonly Refusal[] = [
       'idps.yaml:11:14 providers.main.logout.backchannel: not available in this version, expected false, remove the line',
       'idps.yaml:12:11 providers.main.tls.cert_file: not available in this version, expected no such key, remove the line',
       'idps.yaml:12:29 providers.main.tls.key_file: not available in this version, expected no such key, remove the line',
-      'idps.yaml:13:1 bearer: not available in this version, expected enabled: false, remove the line',
+      'idps.yaml:13:1 bearer.issuers: bearer tokens of nobody, expected at least one issuer, add "issuers: [{issuer: …, provider: …, audiences: […]}]", or enabled: false',
+      'idps.yaml:13:25 bearer.introspection: not available in this version, expected enabled: false, remove the line',
+      'idps.yaml:13:57 bearer.dpop: not available in this version, expected no such key, remove the line',
     ],
   },
 ];

@@ -149,10 +149,23 @@ const CASES: readonly Refusal[] = [
     ],
   },
   {
+    name: 'bearer tokens where nobody accepts them, and on a proxied route',
+    sources: {
+      routes: routes(
+        '  - {id: a, paths: [/a], auth: bearer}\n  - {id: b, paths: [/b], auth: any, target_service: api}\n',
+      ),
+    },
+    lines: [
+      'routes.yaml:5:5 routes[0]: auth: bearer without bearer tokens, expected bearer.enabled: true in idps.yaml, add it, or change auth',
+      'routes.yaml:6:5 routes[1]: auth: any without bearer tokens, expected bearer.enabled: true in idps.yaml, add it, or change auth',
+      'routes.yaml:6:5 routes[1]: auth: any with target_service is not available in this version, expected a route for verify only, remove target_service, or use auth: session',
+    ],
+  },
+  {
     name: 'features of later versions',
     sources: {
       routes:
-        'version: 1\nservices:\n  api: {urls: ["http://a:1", "http://b:1"], audience: x, token: {source: exchange}, tls: {insecure: true}}\nroutes:\n  - {id: a, paths: [/a], auth: bearer, pdp: x, websocket: {}, step_up: {max_age: 1m}, path_mode: opaque, strip_prefix: /a}\n',
+        'version: 1\nservices:\n  api: {urls: ["http://a:1", "http://b:1"], audience: x, token: {source: exchange}, tls: {insecure: true}}\nroutes:\n  - {id: a, paths: [/a], pdp: x, websocket: {}, step_up: {max_age: 1m}, path_mode: opaque, strip_prefix: /a}\n',
       pdp: 'version: 1\npoints: {main: {url: "http://pdp:8181"}}\n',
     },
     lines: [
@@ -160,12 +173,11 @@ const CASES: readonly Refusal[] = [
       'routes.yaml:3:45 services.api.audience: not available in this version, expected no such key, remove the line',
       'routes.yaml:3:66 services.api.token.source: not available in this version, expected session or none, remove the line',
       'routes.yaml:3:91 services.api.tls.insecure: not available in this version, expected false, remove the line',
-      'routes.yaml:5:26 routes[0].auth: not available in this version, expected session, optional or none, remove the line',
-      'routes.yaml:5:40 routes[0].pdp: not available in this version, expected no such key, remove the line',
-      'routes.yaml:5:48 routes[0].websocket: not available in this version, expected no such key, remove the line',
-      'routes.yaml:5:63 routes[0].step_up: not available in this version, expected no such key, remove the line',
-      'routes.yaml:5:87 routes[0].path_mode: not available in this version, expected strict, remove the line',
-      'routes.yaml:5:106 routes[0].strip_prefix: not available in this version, expected no such key, remove the line',
+      'routes.yaml:5:26 routes[0].pdp: not available in this version, expected no such key, remove the line',
+      'routes.yaml:5:34 routes[0].websocket: not available in this version, expected no such key, remove the line',
+      'routes.yaml:5:49 routes[0].step_up: not available in this version, expected no such key, remove the line',
+      'routes.yaml:5:73 routes[0].path_mode: not available in this version, expected strict, remove the line',
+      'routes.yaml:5:92 routes[0].strip_prefix: not available in this version, expected no such key, remove the line',
       'pdp.yaml:2:1 points: not available in this version, expected nothing, remove the line',
     ],
   },

@@ -1,4 +1,5 @@
 import type { Config } from '../types.ts';
+import { compileBearer } from './bearer.ts';
 import type { CompileContext } from './context.ts';
 import { compileIdentityHeaders } from './identity-headers.ts';
 import { compileDefaultIdp, compileIdps } from './idps.ts';
@@ -51,6 +52,7 @@ export function compileConfig(context: CompileContext): Omit<Config, 'files' | '
     metrics,
     idps: compileIdps(context, defaultIdp),
     defaultIdp,
+    bearer: compileBearer(context),
     services: compileServices(context),
     routes: compileRoutes(context, sites),
   });

@@ -67,13 +67,12 @@ function compileRoute(
   const { routes, settings } = context;
   const path = ['routes', index];
   const bodyMax = input.max_body ?? defaults.max_body ?? settings.sections.limits?.body_bytes ?? '0B';
-  const auth = input.auth ?? defaults.auth;
   const route: Route = {
     id: input.id,
     ...where,
     methods: input.methods ?? [],
     service: input.target_service,
-    auth: auth === 'none' || auth === 'optional' ? auth : 'session',
+    auth: input.auth ?? defaults.auth,
     csrf: input.csrf ?? defaults.csrf,
     onUnauthenticated: input.on_unauthenticated ?? defaults.on_unauthenticated,
     roles: input.roles ?? [],
@@ -88,6 +87,7 @@ function compileRoute(
     position: routes.position(path),
   };
   checkRoute(context, route, index);
+  checkBearerRoute(context, route, index);
   return route;
 }
 
@@ -155,7 +155,7 @@ function checkRoute({ routes }: CompileContext, route: Route, index: number): vo
     );
   }
   const rules = (['roles', 'groups', 'scopes'] as const).filter((rule) => route[rule].length > 0);
-  if (route.auth !== 'session' && rules.length > 0) {
+  if ((route.auth === 'none' || route.auth === 'optional') && rules.length > 0) {
     routes.fail(
       [...path, rules[0] ?? 'roles'],
       `a rule about users with auth: ${route.auth}`,
@@ -195,6 +195,22 @@ function checkRoute({ routes }: CompileContext, route: Route, index: number): vo
       'the beginning of every path of the route',
       'correct it',
     );
+  }
+}
+
+/** A route for bearer tokens needs somebody to accept them; the proxy knows sessions alone so far. */
+function checkBearerRoute({ routes, idps }: CompileContext, { auth, service }: Route, index: number): void {
+  if (auth !== 'bearer' && auth !== 'any') return;
+  const path = ['routes', index];
+  // A refused `bearer` is complained about where it stands.
+  const isRefused = idps.sections.bearer === undefined && idps.namesAt([]).includes('bearer');
+  if (!isRefused && idps.sections.bearer?.enabled !== true) {
+    const fix = 'add it, or change auth';
+    routes.fail(path, `auth: ${auth} without bearer tokens`, 'bearer.enabled: true in idps.yaml', fix);
+  }
+  if (service !== undefined) {
+    const problem = `auth: ${auth} with target_service is not available in this version`;
+    routes.fail(path, problem, 'a route for verify only', 'remove target_service, or use auth: session');
   }
 }
 

@@ -1,0 +1,139 @@
+// hot: bench/bearer.ts
+import { hash } from 'node:crypto';
+import { createAcceptedTokens } from './bearer-cache.ts';
+import { createBearerKeys } from './bearer-keys.ts';
+import { type BearerIssuerRuntime, type Candidate, selectCandidate, validateToken } from './bearer-token.ts';
+import type { Clock } from './clock.ts';
+import type { IdentityHeader } from './config/types.ts';
+import { SallyportError } from './errors.ts';
+import type { HeaderList, IdentityHeaders } from './identity.ts';
+import { LIMITS } from './limits.ts';
+import type { BearerCaller, BearerRefusal, BearerResult, BearerTokens } from './services.ts';
+import type { SessionHot } from './session.ts';
+
+/** What the check of bearer tokens is made of. */
+export type BearerOptions = {
+  readonly issuers: readonly BearerIssuerRuntime[];
+  /** Validated tokens remembered. */
+  readonly cacheEntries: number;
+  readonly identity: IdentityHeaders;
+  /** The configured headers behind `identity`. */
+  readonly identityHeaders: readonly IdentityHeader[];
+  readonly clock: Clock;
+};
+
+/** Remembered refusals, by digest. */
+type Refused = { readonly refusal: BearerRefusal; readonly until: number };
+
+const SPACE = 0x20;
+const SCHEME = 'bearer';
+
+/**
+ * The token of an Authorization header of the scheme Bearer, compared without case (RFC 9110 §11.1, RFC 6750 §2.1);
+ * undefined for any other scheme. Empty or odd text is returned as it is: `check` refuses it.
+ */
+export function findBearerToken(authorization: string): string | undefined {
+  const { length } = SCHEME;
+  if (authorization.length < length) return undefined;
+  for (let at = 0; at < length; at++) {
+    if ((authorization.charCodeAt(at) | 0x20) !== SCHEME.charCodeAt(at)) return undefined;
+  }
+  if (authorization.length === length) return '';
+  if (authorization.charCodeAt(length) !== SPACE) return undefined;
+  let start = length + 1;
+  while (authorization.charCodeAt(start) === SPACE) start++;
+  return authorization.slice(start);
+}
+
+/**
+ * Validate bearer tokens and remember the results (SPEC §7, R-087 to R-089). A remembered token is answered without a
+ * promise. What is malformed, of another issuer, algorithm or kind is refused before any cryptography and not
+ * remembered at all; other refusals are remembered apart from the accepted ones, for seconds, so that no number of
+ * invalid tokens takes the place of a valid one. One token is validated once at a time.
+ */
+export function createBearerTokens(options: BearerOptions): BearerTokens {
+  const { clock, identity } = options;
+  const issuers = compileIssuers(options);
+  const withheld = compileWithheld(options.identityHeaders);
+  const accepted = createAcceptedTokens(options.cacheEntries, LIMITS.bearerCacheMaxChars);
+  const refused = new Map<string, Refused>();
+  const running = new Map<string, Promise<BearerResult>>();
+
+  const checkUnknown = (token: string, now: number): BearerResult | Promise<BearerResult> => {
+    const candidate = selectCandidate(token, issuers);
+    if ('kind' in candidate) return candidate;
+    const digest = hash('sha256', token, 'base64url');
+    const known = refused.get(digest);
+    if (known !== undefined && now < known.until) return known.refusal;
+    const flight = running.get(digest);
+    if (flight !== undefined) return flight;
+    if (running.size >= LIMITS.bearerValidationsMax) {
+      throw new SallyportError('overloaded', { detail: 'bearer validations', retryAfterS: 1 });
+    }
+    const validation = validate(token, digest, candidate, now).finally(() => running.delete(digest));
+    running.set(digest, validation);
+    return validation;
+  };
+
+  const validate = (token: string, digest: string, { issuer }: Candidate, now: number): Promise<BearerResult> =>
+    validateToken(token, issuer, now).then((result) => {
+      if ('kind' in result) {
+        if (result.isLasting)
+          rememberRefusal(refused, digest, { refusal: result, until: now + LIMITS.bearerRefusedTtlMs });
+        return result;
+      }
+      const caller = callerOf(result.hot, withheld(identity.build({ hot: result.hot, publicId: '' })));
+      // A withdrawn key must not live on in here: no result outlives the key set that it was found with.
+      accepted.remember(token, caller, Math.min(result.endsAt, now + issuer.keysMaxAgeMs), now);
+      return caller;
+    });
+
+  return {
+    check(token) {
+      const now = clock.now();
+      return accepted.find(token, now) ?? checkUnknown(token, now);
+    },
+  };
+}
+
+function compileIssuers({ issuers, clock }: BearerOptions): ReadonlyMap<unknown, BearerIssuerRuntime> {
+  return new Map(
+    issuers.map(({ settings, keys, keysMaxAgeMs, principalOf }) => {
+      return [settings.issuer, { settings, keys: createBearerKeys(keys, clock), keysMaxAgeMs, principalOf }];
+    }),
+  );
+}
+
+/** A caller looks like a session without a cookie: everything that judges sessions judges callers. */
+function callerOf(hot: SessionHot, headers: HeaderList): BearerCaller {
+  const session = { locator: '', publicId: '', revision: 0, hot, headers, lastSeenAt: hot.createdAt };
+  return { kind: 'caller', session };
+}
+
+/**
+ * D-09: the validated token, whose audience is ours, goes on as what it came as, in Authorization; other headers that
+ * would hold the token of a session stay empty.
+ */
+function compileWithheld(headers: readonly IdentityHeader[]): (list: HeaderList) => HeaderList {
+  const names = new Set(
+    headers.filter(({ name, source }) => source.kind === 'token' && name.toLowerCase() !== 'authorization').map(nameOf),
+  );
+  if (names.size === 0) return (list) => list;
+  return (list) => list.map((text, at) => (at % 2 === 1 && names.has(list[at - 1] as string) ? '' : text));
+}
+
+function nameOf({ name }: IdentityHeader): string {
+  return name;
+}
+
+/** Oldest out first: a flood of refusals turns over among refusals. */
+function rememberRefusal(refused: Map<string, Refused>, digest: string, entry: Refused): void {
+  refused.delete(digest);
+  if (refused.size >= LIMITS.bearerRefusedMax) {
+    for (const oldest of refused.keys()) {
+      refused.delete(oldest);
+      break;
+    }
+  }
+  refused.set(digest, entry);
+}

@@ -1,0 +1,101 @@
+import type { KeyObject } from 'node:crypto';
+import { hmacBase64url, type KeyRing, sealFingerprint } from './crypto.ts';
+import type { HeaderList, IdentityHeaders } from './identity.ts';
+import { LIMITS } from './limits.ts';
+import type { Session } from './services.ts';
+import { locatorOf, openPart, type SessionHot } from './session.ts';
+import type { StoredHot } from './store.ts';
+
+/** A decoded session with what its keepers need. */
+export type Decoded = {
+  /** A string of its own, not a slice of a request's header. */
+  readonly handle: string;
+  readonly session: Session;
+  /** What it takes in memory, about. */
+  readonly bytes: number;
+};
+
+type Remembered = Decoded & { readonly fingerprint: string };
+
+/**
+ * Memory of a cached session besides its texts: maps, objects and the heads of strings, as measured with typical
+ * records (docs/ARCHITECTURE.md).
+ */
+const ENTRY_OVERHEAD_BYTES = 2_048;
+
+/**
+ * Opens stored records and remembers them, by handle, until the store returns other bytes (nonce or tag differ): the
+ * same record is opened once. Coherent by construction, with the L1 off too (D-13). Above
+ * `LIMITS.decodeMemoEntriesMax` the oldest is forgotten.
+ */
+export class SessionDecoder {
+  readonly #ring: KeyRing;
+  readonly #identity: IdentityHeaders;
+  readonly #memo = new Map<string, Remembered>();
+  /** Goes on where it stands: a new iterator would pass over everything that was deleted before. */
+  #oldest = this.#memo.keys();
+
+  constructor(ring: KeyRing, identity: IdentityHeaders) {
+    this.#ring = ring;
+    this.#identity = identity;
+  }
+
+  /** The locator of a handle; known ones without a hash. */
+  locatorOf(handle: string): string {
+    return this.#memo.get(handle)?.session.locator ?? locatorOf(handle);
+  }
+
+  /** Undefined if the record cannot be opened: no key of the ring fits, or the bytes are not ours. */
+  decode(handle: string, locator: string, stored: StoredHot): Decoded | undefined {
+    const fingerprint = sealFingerprint(stored.hot);
+    const known = this.#memo.get(handle);
+    if (known !== undefined && known.fingerprint === fingerprint) {
+      const { session } = known;
+      if (session.lastSeenAt === stored.lastSeenAt && session.revision === stored.revision) return known;
+      const { lastSeenAt, revision } = stored;
+      return this.#remember({ ...known, session: { ...session, lastSeenAt, revision } });
+    }
+    const hot = openPart(this.#ring, handle, locator, 'h', stored.hot) as SessionHot | undefined;
+    if (hot === undefined) return undefined;
+    const publicId = publicIdOf(this.#ring, hot.indexKeyId, locator);
+    const headers = this.#identity.build({ hot, publicId });
+    const { lastSeenAt, revision } = stored;
+    return this.#remember({
+      handle: Buffer.from(handle, 'latin1').toString('latin1'),
+      session: { locator, publicId, hot, headers, lastSeenAt, revision },
+      bytes: ENTRY_OVERHEAD_BYTES + stored.hot.length + charsOf(headers),
+      fingerprint,
+    });
+  }
+
+  #remember(decoded: Remembered): Decoded {
+    const { handle } = decoded;
+    if (this.#memo.size >= LIMITS.decodeMemoEntriesMax && !this.#memo.has(handle)) this.#forgetOldest();
+    this.#memo.set(handle, decoded);
+    return decoded;
+  }
+
+  #forgetOldest(): void {
+    let oldest = this.#oldest.next();
+    if (oldest.done) {
+      this.#oldest = this.#memo.keys();
+      oldest = this.#oldest.next();
+    }
+    if (!oldest.done) this.#memo.delete(oldest.value);
+  }
+}
+
+function charsOf(headers: HeaderList): number {
+  return headers.reduce((sum, text) => sum + text.length, 0);
+}
+
+/** The index key named in a session, or the writer's if that one left the ring: then only its name is asked for. */
+export function indexKeyOf(ring: KeyRing, keyId: string): KeyObject {
+  const key = ring.find(keyId, 'index') ?? ring.find(ring.writerId, 'index');
+  if (key === undefined) throw new TypeError('the writing key is not in the ring');
+  return key;
+}
+
+function publicIdOf(ring: KeyRing, keyId: string, locator: string): string {
+  return hmacBase64url(indexKeyOf(ring, keyId), `public|${locator}`).slice(0, 22);
+}

@@ -1,0 +1,18 @@
+import type { App } from '../core/app.ts';
+import type { Exchange } from '../core/app-exchange.ts';
+import type { ServiceRuntime } from './http-pools.ts';
+import type { ResponseRules } from './response-headers.ts';
+import type { Upload } from './upload.ts';
+
+/** One authorized request, ready to be sent. */
+export type Call = {
+  readonly app: App;
+  readonly exchange: Exchange;
+  readonly service: ServiceRuntime;
+  /** Begins with one `/`. */
+  readonly target: string;
+  /** Name, value, name, value, … */
+  readonly headers: string[];
+  readonly upload: Upload | undefined;
+  readonly response: ResponseRules;
+};

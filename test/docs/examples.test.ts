@@ -1,0 +1,224 @@
+// The configurations that the documentation prints: they load, agree with each other, and leave no header out.
+import assert from 'node:assert/strict';
+import { join } from 'node:path';
+import { describe, test } from 'node:test';
+import { parse, stringify } from 'yaml';
+import { projectFolder } from '../../scripts/parts.js';
+import { NOT_AVAILABLE } from '../../src/core/config/availability.ts';
+import { loadConfig } from '../../src/core/config/load.ts';
+import { type ReadFile, readFileBounded } from '../../src/core/config/read-file.ts';
+import type { Config } from '../../src/core/config/types.ts';
+import {
+  codeBlocks,
+  type HttpConfig,
+  labelsAsDynamicConfig,
+  listPages,
+  readCompose,
+  readExample,
+  readProject,
+} from '../support/docs.ts';
+
+const README = readProject('README.md');
+const EXAMPLES = join(projectFolder, 'docs/examples/config');
+const SECRET = 'kJ0sTQv3m2Yw8bZ1rXn4LcA7uHdE6pGf9oIiSxVyBQM';
+
+/** The six settings, and the gateway. */
+const ENVIRONMENT = {
+  SALLYPORT_PUBLIC_URL: 'https://app.example.com',
+  OIDC_ISSUER: 'https://id.example.com/realms/main',
+  OIDC_CLIENT_ID: 'sallyport',
+  OIDC_CLIENT_SECRET: 'a-client-secret-of-some-length',
+  REDIS_URL: 'rediss://sallyport:pass@redis.example.com:6379/0',
+  SALLYPORT_SEAL_KEY: SECRET,
+  SALLYPORT_TRUSTED_PROXIES: 'loopback',
+};
+
+/** Load docs/examples/config with some files replaced. */
+function loadExamples(replaced: Readonly<Record<string, string>> = {}, environment = {}): Config {
+  const readFile: ReadFile = (path, maxBytes) => {
+    const text = replaced[path.slice(path.lastIndexOf('/') + 1)];
+    return text === undefined ? readFileBounded(path, maxBytes) : { bytes: Buffer.from(text) };
+  };
+  return loadConfig({ directory: EXAMPLES, environment: { ...ENVIRONMENT, ...environment }, readFile });
+}
+
+describe('the example configuration', () => {
+  test('loads with the six settings and warns of nothing but the open API route', () => {
+    const config = loadExamples();
+    assert.deepEqual(config.warnings, ['routes.yaml:9:1 routes: open to every signed-in user: api']);
+    assert.equal(config.listen.public.port, 8080);
+    assert.equal(config.listen.verify?.port, 8081);
+    assert.equal(config.store.kind, 'redis');
+    assert.equal(loadExamples({}, { SALLYPORT_PORT: '9999' }).listen.public.port, 9999);
+    assert.equal(loadExamples({}, { REDIS_URL: '' }).store.kind, 'memory');
+  });
+
+  test('the shipped configuration loads with the same settings', () => {
+    const config = loadConfig({ directory: join(projectFolder, 'config'), environment: ENVIRONMENT });
+    assert.deepEqual(config.warnings, []);
+    assert.equal(readProject('docs/examples/config/idps.yaml'), readProject('config/idps.yaml'));
+  });
+
+  for (const file of ['config/settings.yaml', 'config/routes.yaml', 'traefik/dynamic.yml']) {
+    test(`the README prints ${file} as it is`, () => {
+      const texts = codeBlocks(README).map(({ text }) => text);
+      assert.ok(texts.includes(readProject(`docs/examples/${file}`)));
+    });
+  }
+
+  test('the README prints the labels of the Compose file as they are', () => {
+    const printed = codeBlocks(README)
+      .filter(({ text }) => text.startsWith('labels:'))
+      .map(({ text }) => (parse(text) as { labels: string[] }).labels);
+    const services = readCompose();
+    assert.deepEqual(
+      printed,
+      ['sallyport', 'dashboard', 'spa'].map((name) => services[name]?.labels),
+    );
+  });
+
+  for (const page of listPages()) {
+    test(`every piece of configuration in ${page} loads`, () => {
+      for (const { language, text } of codeBlocks(readProject(page))) {
+        if (language === 'yaml') loadPiece(parse(text) as Record<string, unknown>);
+      }
+    });
+  }
+});
+
+/** Load sections of settings.yaml in place of the example's, or a routes.yaml; other YAML is not ours. */
+function loadPiece(piece: Record<string, unknown>): void {
+  const environment = { SALLYPORT_SEAL_KEY_2: 'Zz9Z1v0mQf7yYb2cT9xL4nRwE8sHdJ6uA5gPoKiVtXM' };
+  if ('routes' in piece) loadExamples({ 'routes.yaml': stringify(piece) }, environment);
+  else if ('sites' in piece || 'keys' in piece) {
+    const settings = { ...readExample('config/settings.yaml'), ...piece };
+    loadExamples({ 'settings.yaml': stringify(settings) }, environment);
+  }
+}
+
+describe('Traefik’s header lists', () => {
+  const names = loadExamples().identityHeaders.map(({ name }) => name);
+  const listOf = ({ middlewares }: HttpConfig, name: string): unknown => middlewares[name]?.['forwardAuth'];
+
+  test('name every identity header, in each example', () => {
+    const dynamic = readExample('traefik/dynamic.yml')['http'] as HttpConfig;
+    const labels = labelsAsDynamicConfig(readCompose()).http;
+    const page = codeBlocks(readProject('docs/traefik.md')).find(({ text }) => text.startsWith('http:'))?.text ?? '';
+    const pieces = [
+      listOf(dynamic, 'sign-in'),
+      listOf(labels, 'sign-in'),
+      listOf((parse(page) as { http: HttpConfig }).http, 'admins-only'),
+    ];
+    for (const piece of pieces) {
+      const { authResponseHeaders, trustForwardHeader, maxResponseBodySize } = piece as Record<string, unknown>;
+      assert.deepEqual(authResponseHeaders, names);
+      assert.deepEqual([trustForwardHeader, maxResponseBodySize], [false, 65_536]);
+    }
+  });
+
+  test('the two examples have the same routers, priorities and middlewares', () => {
+    const dynamic = readExample('traefik/dynamic.yml')['http'] as HttpConfig;
+    const labels = labelsAsDynamicConfig(readCompose()).http;
+    assert.deepEqual(sorted(labels.routers), sorted(dynamic.routers));
+    assert.deepEqual(labels.middlewares['nobody'], dynamic.middlewares['nobody']);
+  });
+});
+
+function sorted(routers: HttpConfig['routers']): [string, object][] {
+  return Object.entries(routers).sort(([a], [b]) => a.localeCompare(b));
+}
+
+describe('the Compose example', () => {
+  const services = readCompose();
+
+  test('publishes ports of Traefik alone', () => {
+    assert.deepEqual(
+      Object.keys(services).filter((name) => services[name]?.ports !== undefined),
+      ['traefik'],
+    );
+  });
+
+  test('trusts exactly the address that it gives to Traefik', () => {
+    const networks = services['traefik']?.networks as { edge: { ipv4_address: string } } | undefined;
+    assert.equal(
+      services['sallyport']?.environment?.['SALLYPORT_TRUSTED_PROXIES'],
+      networks?.edge.ipv4_address ?? 'no address',
+    );
+  });
+
+  test('gives Sallyport every variable that its configuration needs', () => {
+    const environment = Object.fromEntries(
+      Object.entries(services['sallyport']?.environment ?? {}).map(([name, value]) => {
+        return [name, value.startsWith('${') ? ENVIRONMENT[name as keyof typeof ENVIRONMENT] : value];
+      }),
+    );
+    const config = loadConfig({ directory: EXAMPLES, environment });
+    assert.deepEqual(
+      config.services.map(({ urls }) => urls),
+      [['http://api:8000']],
+    );
+    assert.deepEqual(config.trustedProxies, ['172.30.0.2/32']);
+  });
+});
+
+/** How the README speaks of each feature that the configuration refuses. */
+const PHRASES: Readonly<Record<string, string>> = {
+  'TLS at the listener': 'TLS at the listener',
+  'ForwardAuth over HTTP/2': 'the HTTP/2 verify listener',
+  'several worker processes': 'several worker processes',
+  'batch scheduling': 'batch scheduling',
+  'signing keys': '`/auth/jwks.json`',
+  'session binding': 'session binding',
+  'Sentinel and Cluster': 'Redis Sentinel and Cluster',
+  Cluster: 'Redis Sentinel and Cluster',
+  Sentinel: 'Redis Sentinel and Cluster',
+  'waiting for replicas': 'waiting for replicas',
+  'the session cache': 'Session cache (L1)',
+  'serving stale sessions': 'serving stale sessions',
+  'token refresh': 'Refresh of access tokens',
+  'rate limits': 'rate limits',
+  'back-channel logout': 'Back-channel and front-channel logout',
+  'front-channel logout': 'Back-channel and front-channel logout',
+  'other gateways': 'Gateways other than Traefik',
+  'CSRF proof on verify': 'CSRF proof on verify',
+  'service tokens': 'Service tokens',
+  'the signed identity assertion': 'the signed identity assertion',
+  'token mode': 'CSRF tokens',
+  WebSockets: 'WebSockets through the proxy',
+  'token cookies': 'Token cookies',
+  'the direct access grant': 'the direct access grant',
+  'the SPA-driven callback': 'the SPA-driven callback',
+  'the telemetry sink': 'the telemetry sink',
+  'sampled access lines': 'sampled access lines',
+  'OpenTelemetry export': 'OpenTelemetry',
+  'own page templates': 'own page templates',
+  'client authentication by key or certificate': '`private_key_jwt` or certificate',
+  'client authentication by key': '`private_key_jwt` or certificate',
+  'form_post answers': '`form_post`',
+  'pushed authorization requests': '**PAR**',
+  DPoP: '**DPoP**',
+  'proofs of DPoP-bound tokens': '**DPoP**',
+  'claims from access tokens': 'claims from access tokens',
+  'client certificates': '`private_key_jwt` or certificate',
+  'bearer tokens': 'Bearer tokens',
+  introspection: 'introspection',
+  'balancing over several servers': 'balancing over several servers',
+  'passive health': 'passive health',
+  retries: 'retries',
+  'unchecked certificates': 'unchecked certificates',
+  'opaque paths': 'opaque paths',
+  'step-up': 'step-up rules on routes',
+  'external decisions': 'External policy decisions',
+  'deadlines of a route': 'deadlines and prefix stripping of a single route',
+  'prefix stripping': 'deadlines and prefix stripping of a single route',
+};
+
+test('what the configuration refuses as not available is named in the README', () => {
+  const section = /^## What is not there yet$([\s\S]*?)^## /m.exec(README)?.[1]?.replace(/\s+/g, ' ') ?? '';
+  const features = new Set(Object.values(NOT_AVAILABLE).flatMap((rules) => rules.map(({ feature }) => feature)));
+  assert.ok(features.size > 10);
+  for (const feature of features) {
+    const phrase = PHRASES[feature];
+    assert.ok(phrase !== undefined && section.includes(phrase), `${feature}: ${phrase ?? 'no phrase for it here'}`);
+  }
+});
