@@ -1,6 +1,7 @@
 // The Traefik configurations that the documentation prints, in a real Traefik in front of a real Sallyport.
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
+import { launchBrowser } from '../support/browser.ts';
 import { type HttpConfig, labelsAsDynamicConfig, readCompose, readExample } from '../support/docs.ts';
 import {
   EXAMPLE_HOST,
@@ -12,6 +13,7 @@ import {
   startNamedServer,
   visit,
 } from '../support/docs-traefik.ts';
+import { signInAtProvider as signInWithBrowser } from '../support/golden-path.ts';
 import { skipWithout } from '../support/parts.ts';
 import { createCookieJar, signInAtProvider } from '../support/provider.ts';
 import { createCertificates, type TestCertificates } from '../support/redis-tls.ts';
@@ -156,5 +158,29 @@ function describeExample(example: Example): void {
     assert.match(received.authorization ?? '', /^Bearer ey/);
     assert.deepEqual([received['x-user-id'], received.cookie], ['u-1001', undefined]);
     assert.equal((await visit(websecure, '/api/admin/x', {}, jar)).status, 403, 'alice is no admin');
+  });
+  test('a browser over https: back on the page asked for, and the cookie is Secure', {
+    skip: skipWithout('chromium'),
+  }, async () => {
+    const origin = `https://${EXAMPLE_HOST}`;
+    const browser = await launchBrowser({
+      ignoreHTTPSErrors: true,
+      hostRules: `MAP ${EXAMPLE_HOST}:443 127.0.0.1:${traefik.websecure}`,
+    });
+    try {
+      const { page, problems } = await browser.newPage();
+      await page.goto(`${origin}/dashboard?tab=2`);
+      await signInWithBrowser(page, 'alice', EXAMPLE_HOST);
+      assert.equal(page.url(), `${origin}/dashboard?tab=2`);
+      const cookie = (await browser.context.cookies(origin)).find(({ name }) => name === 'bff_session');
+      const { httpOnly, secure, sameSite, path, domain } = cookie ?? {};
+      assert.deepEqual(
+        { httpOnly, secure, sameSite, path, domain },
+        { httpOnly: true, secure: true, sameSite: 'Lax', path: '/', domain: EXAMPLE_HOST },
+      );
+      assert.deepEqual(problems.cspViolations, []);
+    } finally {
+      await browser.close();
+    }
   });
 }

@@ -28,6 +28,8 @@ export type BrowserOptions = {
   readonly viewport?: { readonly width: number; readonly height: number };
   /** Accept self-signed certificates of the test. */
   readonly ignoreHTTPSErrors?: boolean;
+  /** Where host names lead, as Chromium's `--host-resolver-rules` takes it: `MAP app.example.com:443 127.0.0.1:8443`. */
+  readonly hostRules?: string;
 };
 
 /** One headless Chromium with a profile of its own: its cookies are shared with no other. */
@@ -52,7 +54,10 @@ export async function launchBrowser(options: BrowserOptions = {}): Promise<TestB
   const context = await chromium.launchPersistentContext(profile, {
     executablePath,
     headless: true,
-    args: [...CHROMIUM_ARGUMENTS],
+    args:
+      options.hostRules === undefined
+        ? [...CHROMIUM_ARGUMENTS]
+        : [...CHROMIUM_ARGUMENTS, `--host-resolver-rules=${options.hostRules}`],
     colorScheme: options.colorScheme ?? 'light',
     viewport: options.viewport ?? { width: 1280, height: 900 },
     ignoreHTTPSErrors: options.ignoreHTTPSErrors ?? false,

@@ -40,15 +40,15 @@ async function readResponse(response: Response, texts: string[]): Promise<void> 
   }
 }
 
-/** Fill in the provider's sign-in and consent pages. */
-export async function signInAtProvider(page: Page, username: string): Promise<void> {
+/** Fill in the provider's sign-in and consent pages, until the application's host is back. */
+export async function signInAtProvider(page: Page, username: string, host = 'localhost'): Promise<void> {
   await page.locator('#username').fill(username);
   await page.locator('#password').fill(username);
   await page.locator('#sign-in').click();
   const allow = page.locator('#allow');
-  await Promise.race([allow.waitFor(), page.waitForURL((url) => url.hostname === 'localhost')]);
+  await Promise.race([allow.waitFor(), page.waitForURL((url) => url.hostname === host)]);
   if (await allow.isVisible().catch(() => false)) await allow.click();
-  await page.waitForURL((url) => url.hostname === 'localhost');
+  await page.waitForURL((url) => url.hostname === host);
 }
 
 /** Ask verify as a gateway would, with the browser's own session cookie. */
