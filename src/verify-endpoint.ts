@@ -5,6 +5,7 @@ import { isSallyportError } from './core/errors.ts';
 import type { Metrics } from './core/metrics.ts';
 import type { Replies } from './core/problem.ts';
 import type { CookieWriter } from './core/set-cookie.ts';
+import type { SiteRuntime } from './core/sites.ts';
 import { type Decision, type Denial, NO_BEARER, type VerifyEntry, type VerifyServices, verify } from './core/verify.ts';
 
 /** What the verify addresses work with besides the decision itself. */
@@ -15,6 +16,8 @@ export type VerifyEndpointServices = {
   /** Session cookie of each site, to expire conflicting ones. */
   readonly sessionCookies: ReadonlyMap<string, CookieWriter>;
 };
+
+type LoginDecision = Extract<Decision, { readonly kind: 'login' }>;
 
 /** Tells verify addresses from others: 0 = none, 1 = exact, 2 = below one (D-02). */
 export function compileVerifyPaths(paths: Paths): (path: string) => 0 | 1 | 2 {
@@ -51,21 +54,31 @@ function answer(app: App, exchange: Exchange, decision: Decision, services: Veri
       return;
     case 'login':
       hot.verifyLogin += 1;
-      // The gateway asks with its own method; the person's was GET or HEAD, or the operator chose 302.
-      app.reply(exchange, { ...services.replies.redirect(exchange.context, decision.location), status: 302 });
+      answerLogin(app, exchange, decision, services);
       return;
     case 'deny':
       refuseVerify(app, exchange, decision, services);
   }
 }
 
+/** 302 in every case: the gateway asks with its own method; the person's was GET or HEAD, or the operator chose 302. */
+function answerLogin(app: App, exchange: Exchange, decision: LoginDecision, services: VerifyEndpointServices): void {
+  const headers = decision.expireCookie ? expiredCookies(decision.site, services) : [];
+  app.reply(exchange, { ...services.replies.redirect(exchange.context, decision.location, headers), status: 302 });
+}
+
+/** Both variants of a session cookie that came with two values (R-024). */
+function expiredCookies(site: SiteRuntime, { sessionCookies }: VerifyEndpointServices): [string, string][] {
+  return (sessionCookies.get(site.site.name)?.expire ?? []).map((value) => ['set-cookie', value]);
+}
+
 function refuseVerify(app: App, exchange: Exchange, denial: Denial, services: VerifyEndpointServices): void {
-  const { code, reason, site, navigation, challenge, expireCookie } = denial;
-  const cookie = expireCookie && site !== undefined ? services.sessionCookies.get(site.site.name) : undefined;
-  const headers: [string, string][] = (cookie?.expire ?? []).map((value) => ['set-cookie', value]);
+  const { code, reason, site, navigation, challenge, expireCookie, allow } = denial;
+  const headers = expireCookie && site !== undefined ? expiredCookies(site, services) : [];
   if (code === 'insufficient_user_authentication' || code === 'invalid_token') {
     headers.push(['www-authenticate', `Bearer realm="sallyport", error="${code}"${challenge}`]);
   }
+  if (allow !== '') headers.push(['allow', allow]);
   const isLoginHelpful =
     (code === 'authentication_required' && reason !== NO_BEARER) || code === 'insufficient_user_authentication';
   app.refuse(
@@ -78,8 +91,9 @@ function refuseVerify(app: App, exchange: Exchange, denial: Denial, services: Ve
 /** An outage answers with the original request's site, so that CORS lets a script read the 503. */
 function failVerify(app: App, exchange: Exchange, error: unknown, services: VerifyEndpointServices): void {
   const site = services.verify.sites.find(exchange.context.forwardedHost);
-  if (isSallyportError(error) && error.code === 'store_unavailable') {
-    const retryAfterS = Math.max(1, Math.ceil(services.verify.config.store.retryAfterMs / 1000));
+  if (isSallyportError(error) && (error.code === 'store_unavailable' || error.code === 'idp_unavailable')) {
+    const storeRetryS = Math.max(1, Math.ceil(services.verify.config.store.retryAfterMs / 1000));
+    const retryAfterS = error.retryAfterS ?? storeRetryS;
     app.refuse(
       exchange,
       { code: error.code, retryAfterS, navigation: isPersonLooking(exchange.context), site },

@@ -82,7 +82,7 @@ export function compileReplies(config: Config, origin: OriginRules): Replies {
     json: (context, site, status, body, headers = []) => json(context, site, status, 'application/json', body, headers),
     redirect: (context, location, headers = []) => ({
       status: context.method === 'GET' || context.method === 'HEAD' ? 302 : 303,
-      headers: [...common(undefined), ['location', location], ...headers],
+      headers: [...common(undefined), ['content-security-policy', csp], ['location', location], ...headers],
       body: '',
     }),
   };

@@ -23,7 +23,7 @@ import type { VerifyOptions, VerifyOptionsParser } from './verify-options.ts';
 export type Decision =
   | { readonly kind: 'allow'; readonly headers: HeaderList }
   /** A person can sign in: 302 to this absolute URL. */
-  | { readonly kind: 'login'; readonly location: string }
+  | { readonly kind: 'login'; readonly location: string; readonly site: SiteRuntime; readonly expireCookie: boolean }
   | Denial;
 
 /** A refusal. `reason` is for the log; the world sees the code. */
@@ -39,6 +39,8 @@ export type Denial = {
   readonly expireCookie: boolean;
   /** Further parameters of the challenge: of a step-up (RFC 9470), of an invalid token (RFC 6750 §3). */
   readonly challenge: string;
+  /** Methods of a route that knows the path but not the method, for `Allow`. */
+  readonly allow: string;
 };
 
 /** What verify works with; all of it made at start. */
@@ -134,7 +136,7 @@ function openInquiry(
   if (entry.shared && isOwnPath(path, services.config.paths)) return deny('not_found', 'own_path', site, navigation);
   const handshake = forwardedProto === 'ws' || forwardedProto === 'wss' || context.webSocketKey !== '';
   const match = services.routes.find(canonicalHost(forwardedHost, scheme), path, method);
-  if (match.kind === 'method') return deny('method_not_allowed', 'route_method', site, navigation);
+  if (match.kind === 'method') return methodNotAllowed(site, navigation, match.allow);
   if (match.kind === 'none' && services.config.verify.unmatched === 'deny') {
     return deny('access_denied', 'unmatched', site, navigation);
   }
@@ -198,6 +200,7 @@ function judgeBearer(inquiry: Inquiry, result: BearerResult, services: VerifySer
     navigation: isNavigation(method, context),
     expireCookie: false,
     challenge,
+    allow: '',
   };
 }
 
@@ -232,9 +235,18 @@ function withoutSession(inquiry: Inquiry, reason: string, services: VerifyServic
   const { context, site, route, method } = inquiry;
   if (route?.route.auth === 'optional') return { kind: 'allow', headers: services.identity.blank };
   const navigation = isNavigation(method, context);
-  if (wantsLogin(inquiry, navigation, services)) return login(inquiry, services, '');
   const expireCookie = reason === 'conflicting_cookies';
-  return { kind: 'deny', code: 'authentication_required', reason, site, navigation, expireCookie, challenge: '' };
+  if (wantsLogin(inquiry, navigation, services)) return login(inquiry, services, '', expireCookie);
+  return {
+    kind: 'deny',
+    code: 'authentication_required',
+    reason,
+    site,
+    navigation,
+    expireCookie,
+    challenge: '',
+    allow: '',
+  };
 }
 
 /**
@@ -264,17 +276,24 @@ function refuseAccess(
   const acr = rule.acr.join(' ');
   if (canLogin && wantsLogin(inquiry, navigation, services)) {
     const acrPart = acr === '' ? '' : `&acr_values=${encodeURIComponent(acr)}`;
-    return login(inquiry, services, acrPart + (maxAgeS === undefined ? '' : `&max_age=${maxAgeS}`));
+    const agePart = maxAgeS === undefined ? '' : `&max_age=${maxAgeS}`;
+    return login(inquiry, services, acrPart + agePart, false);
   }
   const challenge = (acr === '' ? '' : `, acr_values="${acr}"`) + (maxAgeS === undefined ? '' : `, max_age=${maxAgeS}`);
-  return { kind: 'deny', code, reason, site, navigation, expireCookie: false, challenge };
+  return { kind: 'deny', code, reason, site, navigation, expireCookie: false, challenge, allow: '' };
 }
 
-function login({ context, site }: Inquiry, services: VerifyServices, extra: string): Decision {
+function login(inquiry: Inquiry, services: VerifyServices, extra: string, expireCookie: boolean): Decision {
+  const { context, site } = inquiry;
   const original = `${site.scheme}://${canonicalHost(context.forwardedHost, site.scheme)}${context.forwardedUri}`;
-  return { kind: 'login', location: loginLocation(site, original, services.returnTo, extra) };
+  return { kind: 'login', location: loginLocation(site, original, services.returnTo, extra), site, expireCookie };
 }
 
 function deny(code: ErrorCode, reason: string, site: SiteRuntime | undefined, navigation: boolean): Denial {
-  return { kind: 'deny', code, reason, site, navigation, expireCookie: false, challenge: '' };
+  return { kind: 'deny', code, reason, site, navigation, expireCookie: false, challenge: '', allow: '' };
+}
+
+function methodNotAllowed(site: SiteRuntime, navigation: boolean, allow: string): Denial {
+  const [code, reason] = ['method_not_allowed', 'route_method'] as const;
+  return { kind: 'deny', code, reason, site, navigation, expireCookie: false, challenge: '', allow };
 }
