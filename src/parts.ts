@@ -4,9 +4,10 @@ import { type Audit, createAudit } from './core/audit.ts';
 import { createBearerTokens } from './core/bearer.ts';
 import type { Clock } from './core/clock.ts';
 import type { Config, Idp } from './core/config/types.ts';
-import { createKeyRing, type KeyRing } from './core/crypto.ts';
+import { createKeyRing } from './core/crypto.ts';
 import { createDeniedLog } from './core/denied-log.ts';
 import { compileIdentityHeaders, type IdentityHeaders } from './core/identity.ts';
+import { L1 } from './core/l1.ts';
 import type { Logger } from './core/log.ts';
 import { createMetrics } from './core/metrics.ts';
 import { compileOriginRules, type OriginRules } from './core/origin.ts';
@@ -14,7 +15,7 @@ import { compileReplies } from './core/problem.ts';
 import { compileReturnTo } from './core/return-to.ts';
 import { compileRoutes } from './core/routes.ts';
 import type { BearerTokens, Sessions } from './core/services.ts';
-import { createSessions } from './core/sessions.ts';
+import { createSessions, type SessionsOptions } from './core/sessions.ts';
 import { compileHelperCookie, compileSessionCookie } from './core/set-cookie.ts';
 import { compileSites } from './core/sites.ts';
 import type { SessionStore } from './core/store.ts';
@@ -52,17 +53,20 @@ export function createParts(ground: Ground): Parts {
   const sites = compileSites(config);
   const trusted = compileAddressMatcher(config.trustedProxies);
   const origin = compileOriginRules(config);
-  const store = createStore(config, log);
+  const store = createStore(ground);
+  const l1 = createL1(config, store);
   const idps: IdpRuntime[] = [];
   const metrics = createMetrics({
     storeReachable: () => store.status().reachable,
+    storeReads: () => store.reads,
+    l1: () => l1 && { counts: l1.counts, size: l1.size, bytes: l1.bytes, isCurrent: l1.isCurrent(clock.now()) },
     outboundSockets: () => idps.reduce((sum, idp) => sum + idp.sockets(), 0),
   });
   for (const idp of config.idps) idps.push(createIdp({ idp, clock, log, metrics }));
   const audit = createAudit(log);
   const identity = createIdentity(config, log, audit);
   const replies = compileReplies(config, origin);
-  const sessions = createSessionService(ground, store, ring, identity);
+  const sessions = createSessionService(ground, { store, l1, ring, identity });
   const bearer = createBearer(ground, idps, identity);
   const returnTo = compileReturnTo({
     authPaths: [config.paths.auth, config.paths.apiAuth],
@@ -86,12 +90,25 @@ export function createParts(ground: Ground): Parts {
   };
 }
 
-function createStore(config: Config, log: Logger): SessionStore {
-  if (config.store.kind === 'memory') return createMemoryStore();
+function createStore({ config, log, clock }: Ground): SessionStore {
+  const { store, limits } = config;
+  if (store.kind === 'memory') return createMemoryStore();
   return createValkeyStore({
-    redis: config.store.redis,
+    redis: store.redis,
     onError: (error) => log.warn({ err: error }, 'the session store connection failed; reconnecting'),
+    pendingReadsMax: limits.pendingStoreReads,
+    ...(store.l1 && {
+      tracking: {
+        heartbeatMs: store.l1.heartbeatMs,
+        clock,
+        onRefused: (reply) => log.warn({ reply }, 'the store refuses CLIENT TRACKING: each request reads its session'),
+      },
+    }),
   });
+}
+
+function createL1({ store: { l1 } }: Config, { changes }: SessionStore): L1 | undefined {
+  return l1 && changes && new L1({ changes, maxEntries: l1.maxEntries, maxBytes: l1.maxBytes });
 }
 
 function createIdentity(config: Config, log: Logger, audit: Audit): IdentityHeaders {
@@ -101,14 +118,14 @@ function createIdentity(config: Config, log: Logger, audit: Audit): IdentityHead
   });
 }
 
-function createSessionService(ground: Ground, store: SessionStore, ring: KeyRing, identity: IdentityHeaders): Sessions {
-  const { config, log, clock } = ground;
+function createSessionService(
+  { config, log, clock }: Ground,
+  parts: Pick<SessionsOptions, 'store' | 'l1' | 'ring' | 'identity'>,
+): Sessions {
   return createSessions({
-    store,
-    ring,
+    ...parts,
     clock,
     settings: config.session,
-    identity,
     tombstoneTtlMs: config.login.transactionTtlMs + CLOCK_SKEW_MS,
     onBackgroundError: (error) => log.warn({ err: error }, 'a session could not be touched'),
   });

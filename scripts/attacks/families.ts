@@ -3,6 +3,7 @@ import { runCookies } from './family-cookies.ts';
 import { runForwardedHeaders } from './family-forwarded-headers.ts';
 import { runHttpFraming } from './family-http-framing.ts';
 import { runOpenRedirect } from './family-open-redirect.ts';
+import { runJwt } from './jwt.ts';
 import type { FamilyRunner } from './lab.ts';
 
 /** Family -> its runner. A family without an entry is reported as not run and fails nothing. */
@@ -12,4 +13,5 @@ export const FAMILY_RUNNERS: Readonly<Record<string, FamilyRunner>> = {
   forwarded_headers: runForwardedHeaders,
   callback: runCallback,
   http_framing: runHttpFraming,
+  jwt: runJwt,
 };

@@ -17,6 +17,8 @@ export type InstanceSpec = {
   readonly tenants: boolean;
   /** Undefined = memory store. */
   readonly redisUrl: string | undefined;
+  /** Accepted signatures of bearer tokens; absent = no bearer tokens. */
+  readonly bearerAlgs?: readonly string[];
 };
 
 /** Where the instance finds the parts that it talks to. */
@@ -45,6 +47,8 @@ export const TENANTS_URL = 'https://tenants.apps.example.test';
 /** Issuers of the two providers. */
 export const ISSUER = 'https://idp.example.test';
 export const SECOND_ISSUER = 'https://idp2.example.test';
+/** Audience of bearer tokens for us. */
+const AUDIENCE = 'https://bff.example.test';
 /** Header names that an allow answer carries, as configured below. */
 export const IDENTITY_HEADERS: readonly string[] = [
   'authorization',
@@ -146,7 +150,7 @@ function captureLog(create: typeof createLog, lines: Record<string, unknown>[]):
 
 function writeConfig(directory: string, spec: InstanceSpec, parts: InstanceParts): void {
   writeFileSync(join(directory, 'settings.yaml'), JSON.stringify(settings(spec), undefined, 2));
-  writeFileSync(join(directory, 'idps.yaml'), JSON.stringify(idps(parts), undefined, 2));
+  writeFileSync(join(directory, 'idps.yaml'), JSON.stringify(idps(spec, parts), undefined, 2));
   writeFileSync(join(directory, 'routes.yaml'), JSON.stringify(routes(parts), undefined, 2));
 }
 
@@ -189,7 +193,7 @@ function settings(spec: InstanceSpec): unknown {
   };
 }
 
-function idps(parts: InstanceParts): unknown {
+function idps({ bearerAlgs }: InstanceSpec, parts: InstanceParts): unknown {
   const provider = (issuer: string, backchannelUrl: string): unknown => ({
     issuer,
     client_id: 'bff-client',
@@ -210,7 +214,14 @@ function idps(parts: InstanceParts): unknown {
     version: 1,
     default: 'main',
     providers: { main: provider(ISSUER, parts.idpUrl), idp2: provider(SECOND_ISSUER, parts.secondIdpUrl) },
+    ...(bearerAlgs === undefined ? {} : { bearer: bearer(bearerAlgs) }),
   };
+}
+
+/** Both issuers give tokens for us, each by its own keys. */
+function bearer(algs: readonly string[]): unknown {
+  const entry = (issuer: string, provider: string): unknown => ({ issuer, provider, audiences: [AUDIENCE], algs });
+  return { enabled: true, issuers: [entry(ISSUER, 'main'), entry(SECOND_ISSUER, 'idp2')] };
 }
 
 function routes(parts: InstanceParts): unknown {

@@ -9,8 +9,12 @@ export type Lab = {
   readonly world: World;
   /** Live sessions of an instance, shared by the cases that do not end them. */
   sessionsOf(instance: Instance): SessionPool;
+  /** A part of one family's own: made at its first use, closed with the lab. */
+  part<Part extends Closable>(name: string, create: () => Promise<Part>): Promise<Part>;
   close(): Promise<void>;
 };
+
+type Closable = { close(): Promise<void> };
 
 /** Runs one case of a family and says what became of it. */
 export type FamilyRunner = (lab: Lab, attack: AttackCase) => Promise<CaseResult>;
@@ -19,6 +23,7 @@ export type FamilyRunner = (lab: Lab, attack: AttackCase) => Promise<CaseResult>
 export async function createLab(): Promise<Lab> {
   const world = await createWorld();
   const pools = new Map<Instance, SessionPool>();
+  const parts = new Map<string, Promise<Closable>>();
   return {
     world,
     sessionsOf(instance) {
@@ -26,6 +31,17 @@ export async function createLab(): Promise<Lab> {
       pools.set(instance, pool);
       return pool;
     },
-    close: () => world.close(),
+    part<Part extends Closable>(name: string, create: () => Promise<Part>): Promise<Part> {
+      const known = parts.get(name) ?? create();
+      parts.set(name, known);
+      // One name, one kind of part.
+      return known as Promise<Part>;
+    },
+    async close() {
+      for (const part of await Promise.allSettled(parts.values())) {
+        if (part.status === 'fulfilled') await part.value.close();
+      }
+      await world.close();
+    },
   };
 }

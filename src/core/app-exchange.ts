@@ -26,7 +26,11 @@ export function findRequestProblem(context: RequestContext, overloaded: boolean)
   const { problems } = context;
   if (overloaded) return new SallyportError('overloaded', { retryAfterS: 1 });
   if (problems === 0) return undefined;
-  if ((problems & PROBLEM_METHOD) !== 0) return new SallyportError('method_not_allowed', { detail: 'unknown method' });
+  if ((problems & PROBLEM_METHOD) !== 0) {
+    // RFC 9110 §15.5.6 asks for Allow; which of them this address takes is not known yet.
+    const headers = [['allow', 'GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS']] as const;
+    return new SallyportError('method_not_allowed', { detail: 'unknown method', headers });
+  }
   if ((problems & PROBLEM_FRAMING) !== 0) return new SallyportError('bad_request', { detail: 'ambiguous framing' });
   if ((problems & PROBLEM_TARGET_LENGTH) !== 0) return new SallyportError('target_too_long');
   if ((problems & PROBLEM_TARGET) !== 0) return new SallyportError('ambiguous_target', { detail: 'characters' });

@@ -13,7 +13,7 @@ const SECRET_MEMBERS = [
   'refresh_token',
   'id_token',
   'id_token_hint',
-  'code',
+  'authorization_code',
   'code_verifier',
   'state',
   'nonce',

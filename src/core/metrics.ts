@@ -1,4 +1,6 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { L1Counts } from './l1.ts';
+import type { StoreReadCounts } from './store.ts';
 
 /** Plain numbers that the hot path raises; prom-client reads them when it is asked. */
 export type HotCounters = {
@@ -24,8 +26,27 @@ export type Metrics = {
   exposition(): Promise<string>;
 };
 
+/** Where numbers are read when somebody asks for them. */
+export type MetricSources = {
+  storeReachable(): boolean;
+  outboundSockets(): number;
+  /** How hot reads were made. */
+  storeReads(): Readonly<StoreReadCounts>;
+  /** The cache of sessions; undefined = off by configuration. */
+  l1(): L1View | undefined;
+};
+
+/** What metrics show of the cache of sessions. */
+export type L1View = {
+  readonly counts: Readonly<L1Counts>;
+  readonly size: number;
+  readonly bytes: number;
+  /** Whether what is kept may be served now. */
+  readonly isCurrent: boolean;
+};
+
 /** Create the process's metrics in a registry of their own. */
-export function createMetrics(sources: { storeReachable(): boolean; outboundSockets(): number }): Metrics {
+export function createMetrics(sources: MetricSources): Metrics {
   const registry = new Registry();
   const registers = [registry];
   const hot: HotCounters = {
@@ -45,6 +66,7 @@ export function createMetrics(sources: { storeReachable(): boolean; outboundSock
     sources.storeReachable() ? 1 : 0,
   );
   gauge(registry, 'sallyport_outbound_sockets', 'Open sockets to providers', sources.outboundSockets);
+  registerStore(registry, sources);
   new Counter({
     name: 'sallyport_refused_total',
     help: 'Refusals by error code',
@@ -79,6 +101,22 @@ export function createMetrics(sources: { storeReachable(): boolean; outboundSock
     logouts: new Counter({ name: 'sallyport_logouts_total', help: 'Sign-outs', labelNames: ['kind'], registers }),
     exposition: () => registry.metrics(),
   };
+}
+
+function registerStore(registry: Registry, { storeReads, l1 }: MetricSources): void {
+  counter(registry, 'sallyport_store_lookups_total', 'Session look-ups sent to the store', () => storeReads().lookups);
+  counter(registry, 'sallyport_store_read_writes_total', 'Writes that carried them', () => storeReads().writes);
+  counter(registry, 'sallyport_store_reads_refused_total', 'Too many reads waited', () => storeReads().refused);
+  const count = (name: string, help: string, key: keyof L1Counts): void =>
+    counter(registry, `sallyport_l1_${name}_total`, help, () => l1()?.counts[key] ?? 0);
+  count('hits', 'Sessions served from the cache', 'hits');
+  count('misses', 'Sessions not in the cache', 'misses');
+  count('evictions', 'Sessions forgotten for want of room', 'evictions');
+  count('invalidations', 'Changes of sessions heard of', 'invalidations');
+  count('flushes', 'Times that the whole cache was forgotten', 'flushes');
+  gauge(registry, 'sallyport_l1_entries', 'Sessions in the cache', () => l1()?.size ?? 0);
+  gauge(registry, 'sallyport_l1_bytes', 'Memory that they take, about', () => l1()?.bytes ?? 0);
+  gauge(registry, 'sallyport_l1_current', '1 while the cache may be used', () => (l1()?.isCurrent ? 1 : 0));
 }
 
 /** The number itself is raised on the hot path; prom-client learns of it only when it is asked. */

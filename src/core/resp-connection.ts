@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { RedisSettings } from './config/types.ts';
+import type { RedisSettings } from './config/types-store.ts';
 import { encodeCommand, RespError, RespFramer, RespProtocolError, type RespValue, readReply } from './resp-codec.ts';
 import { openSocket, reconnectDelayMs } from './resp-socket.ts';
 import { socketFault } from './store-valkey-faults.ts';

@@ -1,6 +1,6 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
-import type { RedisSettings, TlsSettings } from './config/types.ts';
+import type { RedisSettings, TlsSettings } from './config/types-store.ts';
 
 /** How long a connection to the store may be quiet before TCP probes it. */
 export const KEEP_ALIVE_MS = 30_000;

@@ -25,8 +25,12 @@ export type SessionHot = {
   readonly accessToken: string;
   /** `Bearer` or `DPoP`, as the provider said it. */
   readonly tokenType: string;
+  /** When the access token was asked for, ms since the epoch. */
+  readonly tokenIssuedAt: number;
   /** End of the access token, ms since the epoch. */
   readonly tokenExpiresAt: number;
+  /** The cold part holds a refresh token: the session outlives its access token. */
+  readonly renewable: boolean;
   readonly scopes: readonly string[];
   /** The provider's session id, where it names one. */
   readonly sid: string | undefined;

@@ -1,4 +1,5 @@
 import { SallyportError } from './errors.ts';
+import { createMemoryLeases } from './lease-memory.ts';
 import { LIMITS } from './limits.ts';
 import type {
   OnceKind,
@@ -222,10 +223,8 @@ class MemoryStore implements SessionStore {
   }
 
   #removeFirst(): void {
-    for (const locator of this.#sessions.keys()) {
-      this.#remove(locator);
-      return;
-    }
+    const [first] = this.#sessions.keys();
+    if (first !== undefined) this.#remove(first);
   }
 
   /** End what is too much, oldest end first, but never the session that was just made. */

@@ -1,4 +1,4 @@
-import type { RedisSettings } from './config/types.ts';
+import type { RedisSettings } from './config/types-store.ts';
 import type { SallyportError } from './errors.ts';
 import { LIMITS } from './limits.ts';
 import { BulkCursor, readDigits, readErrorCode } from './resp-codec.ts';

@@ -1,5 +1,5 @@
 import { SallyportError } from './errors.ts';
-import type { SessionChange, SessionCreation } from './store.ts';
+import type { SessionChange, SessionCreation, StoredSession } from './store.ts';
 
 /**
  * Entries kept of one index (a user's sessions, a provider session's sessions). The entries that end first go above
@@ -14,6 +14,8 @@ export const FIRST_REVISION = 1;
 export const HOT_FIELD = 'h';
 /** Sealed cold part. */
 export const COLD_FIELD = 'c';
+/** What the last failed refresh left behind. */
+export const BACKOFF_FIELD = 'b';
 /** Prefix of sealed service tokens. */
 export const TOKEN_FIELD = 't:';
 
@@ -50,6 +52,7 @@ export function sealedFields(change: SessionChange | SessionCreation): SealedFie
   const fields: SealedField[] = [];
   if (change.hot !== undefined) fields.push([HOT_FIELD, change.hot]);
   if (change.cold !== undefined) fields.push([COLD_FIELD, change.cold]);
+  if ('backoff' in change && change.backoff !== undefined) fields.push([BACKOFF_FIELD, change.backoff]);
   if (!('tokens' in change) || change.tokens === undefined) return fields;
   for (const [hash, value] of change.tokens) {
     checkKey(hash);
@@ -76,12 +79,14 @@ export function locatorExists(): SallyportError {
 }
 
 /** Split sealed fields into the parts of a stored session. */
-export function sessionParts(fields: Iterable<SealedField>): { cold: Buffer | undefined; tokens: Map<string, Buffer> } {
+export function sessionParts(fields: Iterable<SealedField>): Pick<StoredSession, 'cold' | 'tokens' | 'backoff'> {
   let cold: Buffer | undefined;
+  let backoff: Buffer | undefined;
   const tokens = new Map<string, Buffer>();
   for (const [name, value] of fields) {
     if (name === COLD_FIELD) cold = value;
+    else if (name === BACKOFF_FIELD) backoff = value;
     else if (name.startsWith(TOKEN_FIELD)) tokens.set(name.slice(TOKEN_FIELD.length), value);
   }
-  return { cold, tokens };
+  return backoff === undefined ? { cold, tokens } : { cold, tokens, backoff };
 }

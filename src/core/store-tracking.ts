@@ -1,5 +1,5 @@
 import type { Clock } from './clock.ts';
-import type { RedisSettings } from './config/types.ts';
+import type { RedisSettings } from './config/types-store.ts';
 import { type RespValue, readReply } from './resp-codec.ts';
 import { type Ask, RespConnection } from './resp-connection.ts';
 import { ChangeHub } from './store-changes.ts';

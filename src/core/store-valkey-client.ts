@@ -1,5 +1,5 @@
 import { Redis, type RedisOptions, ReplyError } from 'iovalkey';
-import type { RedisSettings } from './config/types.ts';
+import type { RedisSettings } from './config/types-store.ts';
 import { SallyportError } from './errors.ts';
 import { KEEP_ALIVE_MS, RECONNECT_MAX_MS, reconnectDelayMs, tlsOptions } from './resp-socket.ts';
 import { type StoreFaults, socketFault } from './store-valkey-faults.ts';

@@ -1,4 +1,4 @@
-import type { RedisSettings } from './config/types.ts';
+import type { RedisSettings } from './config/types-store.ts';
 import { SallyportError } from './errors.ts';
 
 /** What the connections of one store say about their faults: each once, again only after a recovery. */

@@ -70,6 +70,14 @@ redis.call('DEL', KEYS[1])
 return gone and 0 or 1`,
   },
 
+  /** KEYS lease; ARGV owner. 1 = given back, 0 = gone or another's (D-19). */
+  releaseLease: {
+    keys: 1,
+    lua: `
+if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
+return redis.call('DEL', KEYS[1])`,
+  },
+
   /** KEYS index; ARGV now, absoluteAt, ttlMs, locator. 1 = added, 0 = was there. Drops entries that are over. */
   addToIndex: {
     keys: 1,

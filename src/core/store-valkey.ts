@@ -1,6 +1,7 @@
 import type { Clock } from './clock.ts';
-import type { RedisSettings } from './config/types.ts';
+import type { RedisSettings } from './config/types-store.ts';
 import type { SallyportError } from './errors.ts';
+import { createValkeyLeases } from './lease-valkey.ts';
 import { LIMITS } from './limits.ts';
 import type {
   OnceKind,

@@ -17,6 +17,8 @@ export type StoredSession = StoredHot & {
   readonly cold: Buffer | undefined;
   /** Sealed service tokens by field hash. */
   readonly tokens: ReadonlyMap<string, Buffer>;
+  /** What the last failed refresh left behind, in the clear (D-19); absent until one fails. */
+  readonly backoff?: Buffer;
 };
 
 /** What `create` writes. */
@@ -46,6 +48,8 @@ export type SessionChange = {
   readonly hot?: Buffer;
   readonly cold?: Buffer;
   readonly tokens?: ReadonlyMap<string, Buffer>;
+  /** Empty = no pause. */
+  readonly backoff?: Buffer;
 };
 
 /** Which session to end, with the index entries to clean where they are known. */
@@ -57,6 +61,24 @@ export type SessionEnd = {
 
 /** What is consumed once for the whole cluster: a login's state, or a token id. */
 export type OnceKind = 'state' | 'jti';
+
+/** What a lease is for: `grant` = whoever spends the refresh token of a session (D-19). */
+export type LeaseName = 'grant';
+
+/**
+ * Locks of sessions with an owner and an end (D-19), in the slot of their session. Both methods throw
+ * `store_unavailable`; the outcome is then unknown.
+ */
+export type StoreLeases = {
+  /**
+   * Take a lease that nobody holds; false = somebody does.
+   * @param owner unique for each attempt, base64url.
+   * @param now ms since the epoch, for stores without a clock of their own; others count `ttlMs` themselves.
+   */
+  acquire(locator: string, name: LeaseName, owner: string, now: number, ttlMs: number): Promise<boolean>;
+  /** Give a lease back, unless it has passed to another owner; true if it was held. */
+  release(locator: string, name: LeaseName, owner: string): Promise<boolean>;
+};
 
 /** How the store is doing, for /readyz and metrics. */
 export type StoreStatus = {
@@ -107,6 +129,7 @@ export type SessionStore = {
   /** undefined = nobody is told: no copies may be kept. */
   readonly changes: StoreChanges | undefined;
   readonly reads: Readonly<StoreReadCounts>;
+  readonly leases: StoreLeases;
   /**
    * Write index, then session, then read the tombstones and undo the write if one is as new as `startedAt`.
    * Ends the user's oldest sessions above `maxPerSubject`. Never overwrites an existing locator (throws).

@@ -7,7 +7,8 @@ export type LoginCount = { readonly count: number; readonly since: number; reado
 
 /**
  * Count this login (D-25). A session cookie in the request, live or not, shows that cookies come back: the count
- * starts anew. Without one, `login.loop.max_logins` within the window are the limit.
+ * starts anew. Without one, `login.loop.max_logins` within the window are the limit. Two with different values are no
+ * session (R-024), and another login adds nothing to them: they count as none.
  * @throws login_loop with the likely cause (SPEC §2.3).
  */
 export function countLogin(request: FlowRequest, services: FlowServices): LoginCount {
@@ -16,13 +17,16 @@ export function countLogin(request: FlowRequest, services: FlowServices): LoginC
   const now = services.clock.now();
   const cookies = cookiesOf(services, site);
   const previous = readCount(findCookie(context.cookie, cookies.loop.name).value);
-  const cookieCameBack = findCookie(context.cookie, cookies.session.name).value !== undefined;
+  const { value, conflicting } = findCookie(context.cookie, cookies.session.name);
+  const cookieCameBack = value !== undefined && !conflicting;
   if (cookieCameBack || previous === undefined || now - previous.since >= windowMs)
     return { count: 1, since: now, windowMs };
   if (previous.count >= maxLogins) {
     throw new SallyportError('login_loop', {
-      publicDetail: likelyCause(request),
-      headers: cookies.loop.expire.map((value) => ['set-cookie', value] as const),
+      publicDetail: conflicting ? conflictCause(cookies.session.name) : likelyCause(request),
+      headers: [...cookies.loop.expire, ...(conflicting ? cookies.session.expire : [])].map(
+        (cookie) => ['set-cookie', cookie] as const,
+      ),
     });
   }
   return { count: previous.count + 1, since: previous.since, windowMs };
@@ -39,6 +43,10 @@ export function loopHeaders(
 function readCount(value: string | undefined): { count: number; since: number } | undefined {
   const parts = /^([0-9]{1,4})\.([0-9]{1,15})$/.exec(value ?? '');
   return parts === null ? undefined : { count: Number(parts[1]), since: Number(parts[2]) };
+}
+
+function conflictCause(name: string): string {
+  return `This browser sends the cookie ${name} twice with different values, so neither counts. Delete this site's cookies and sign in again.`;
 }
 
 function likelyCause({ context, site }: FlowRequest): string {

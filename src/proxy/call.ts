@@ -1,5 +1,6 @@
 import type { App } from '../core/app.ts';
 import type { Exchange } from '../core/app-exchange.ts';
+import type { Logger } from '../core/log.ts';
 import type { ServiceRuntime } from './http-pools.ts';
 import type { ResponseRules } from './response-headers.ts';
 import type { Upload } from './upload.ts';
@@ -8,6 +9,7 @@ import type { Upload } from './upload.ts';
 export type Call = {
   readonly app: App;
   readonly exchange: Exchange;
+  readonly log: Logger;
   readonly service: ServiceRuntime;
   /** Begins with one `/`. */
   readonly target: string;

@@ -48,8 +48,10 @@ export class Download {
     this.#fields = fields;
     this.#bodiless = exchange.context.method === 'HEAD' || status === 204 || status === 304;
     // What follows a chunked or unread body on the connection must not be taken for a request (SECURITY §3.5).
-    this.#closeAfter = exchange.context.chunked || upload?.complete === false;
-    this.#total = contentLength;
+    const isUnread = upload?.complete === false;
+    this.#closeAfter = exchange.context.chunked || isUnread;
+    // With a length the last byte ends the answer at once, and reading must go on before: see `end`.
+    this.#total = isUnread && !this.#bodiless ? -1 : contentLength;
     if (!this.#bodiless && this.#total === -1 && isEventStream(fields)) {
       this.#openTimer = setTimeout(() => this.write(EMPTY_LINE), EVENT_STREAM_OPEN_MS);
     }
@@ -99,11 +101,16 @@ export class Download {
   /** Something went wrong: an error answer if nothing was written yet, else the connection is closed. */
   fail(error: Error): void {
     this.#clearTimers();
-    const { app, exchange } = this.#call;
+    const { app, exchange, log, service } = this.#call;
     if (!exchange.open) return;
     exchange.onAbort = undefined;
-    if (this.#isHeadWritten) exchange.res.close();
-    else app.fail(exchange, error);
+    if (!this.#isHeadWritten) {
+      app.fail(exchange, error);
+      return;
+    }
+    const { context, res } = exchange;
+    log.info({ err: error, request_id: context.requestId, service: service.service.name }, 'an answer was cut');
+    res.close();
   }
 
   #writeHead(announcesClose: boolean): void {
@@ -111,7 +118,7 @@ export class Download {
     this.#isHeadWritten = true;
     clearTimeout(this.#openTimer);
     const { res } = this.#call.exchange;
-    res.writeStatus(`${this.#status} ${STATUS_CODES[this.#status] ?? ''}`);
+    res.writeStatus(`${this.#status} ${STATUS_CODES[this.#status] ?? 'Unnamed'}`);
     for (const [name, value] of this.#fields) res.writeHeader(name, value);
     if (announcesClose) res.writeHeader('connection', 'close');
   }

@@ -1,13 +1,13 @@
-import { STATUS_CODES } from 'node:http';
 import type { Dispatcher } from 'undici';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
 import type { Call } from './call.ts';
 import { Download } from './download.ts';
-import type { Target } from './http-pools.ts';
+import type { Target, Waiter } from './http-pools.ts';
 import { filterResponse } from './response-headers.ts';
 
 /** Informational answers read of one service for one request; more are a flood. */
 const INFORMATIONAL_MAX = 16;
+const STATUS_MAX = 599;
 
 /**
  * Send a request to its service and stream the answer back (D-33). Sends once: nothing is retried, no redirect is
@@ -16,45 +16,50 @@ const INFORMATIONAL_MAX = 16;
  * @throws `overloaded` if the service has no place left.
  */
 export function forward(call: Call): void {
-  new Forwarding(call, call.service.acquire()).start();
+  new Forwarding(call).start();
 }
 
 /** One request under way to a service: undici's handler, and what the client's side tells it. */
-class Forwarding implements Dispatcher.DispatchHandler {
+class Forwarding implements Dispatcher.DispatchHandler, Waiter {
   readonly #call: Call;
-  readonly #target: Target;
   readonly #download: Download;
+  /** Set once the request has a place; undefined again when it gave the place back. */
+  #target: Target | undefined;
   #controller: Dispatcher.DispatchController | undefined;
   #queueTimer: NodeJS.Timeout | undefined;
   #informational = 0;
+  /** Nothing more is wanted of the service. */
   #settled = false;
 
-  constructor(call: Call, target: Target) {
+  constructor(call: Call) {
     this.#call = call;
-    this.#target = target;
     this.#download = new Download(
       call,
       () => this.#controller?.resume(),
-      (error) => this.#stall(error),
+      (error) => this.#dropClient(error),
     );
   }
 
   start(): void {
-    const { exchange, upload, headers, target, service } = this.#call;
-    const { method, contentLength } = exchange.context;
-    exchange.onAbort = () => this.#abort(new SallyportError('bad_request', { detail: 'the client left' }));
+    const { exchange, upload, service } = this.#call;
+    service.enter(this);
+    exchange.onAbort = () => this.#dropClient(new SallyportError('bad_request', { detail: 'the client left' }));
     upload?.on('error', (error) => this.#abort(error));
-    if (contentLength > 0) headers.push('content-length', String(contentLength));
-    const { headersMs } = service.service.timeouts;
+    if (this.#controller !== undefined || this.#settled) return;
+    const { name, timeouts } = service.service;
     this.#queueTimer = setTimeout(() => {
-      this.#abort(
-        new SallyportError('service_unavailable', {
-          detail: `${this.#target.origin} no free connection`,
-          retryAfterS: 1,
-        }),
-      );
-    }, headersMs);
-    this.#target.pool.dispatch({ path: target, method, headers, body: upload ?? null, idempotent: false }, this);
+      const options = { detail: `no free connection to ${name}`, retryAfterS: 1 };
+      this.#abort(new SallyportError('service_unavailable', options));
+    }, timeouts.headersMs);
+  }
+
+  /** A connection is free. */
+  run(target: Target): void {
+    this.#target = target;
+    const { exchange, upload, headers, target: path } = this.#call;
+    const { method, contentLength } = exchange.context;
+    if (contentLength > 0) headers.push('content-length', String(contentLength));
+    target.pool.dispatch({ path, method, headers, body: upload ?? null, idempotent: false }, this);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
@@ -71,7 +76,7 @@ class Forwarding implements Dispatcher.DispatchHandler {
       return;
     }
     const head = filterResponse(controller.rawHeaders as Buffer[], this.#call.response);
-    if ('problem' in head || STATUS_CODES[status] === undefined) {
+    if ('problem' in head || status > STATUS_MAX) {
       this.#abort(badResponse('problem' in head ? head.problem : `status ${status}`));
       return;
     }
@@ -83,17 +88,20 @@ class Forwarding implements Dispatcher.DispatchHandler {
   }
 
   onResponseEnd(): void {
+    this.#release(false);
     if (this.#settled) return;
-    this.#settle(false);
+    this.#settled = true;
     this.#download.end();
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    const isUnreachable = !this.#settled && this.#controller === undefined && !isSallyportError(error);
+    this.#release(isUnreachable);
     this.#abort(error);
   }
 
-  /** The client takes nothing; the service may have finished long ago. */
-  #stall(error: Error): void {
+  /** The client left or takes nothing; the service may have finished long ago. */
+  #dropClient(error: Error): void {
     this.#abort(error);
     this.#download.fail(error);
   }
@@ -101,26 +109,28 @@ class Forwarding implements Dispatcher.DispatchHandler {
   /** End both sides once, whoever failed. */
   #abort(error: Error): void {
     if (this.#settled) return;
-    const started = this.#controller !== undefined;
-    const problem = classify(error, started, this.#target.origin);
-    this.#settle(problem instanceof SallyportError && problem.code === 'service_connect_failed');
-    this.#controller?.abort(error);
-    this.#call.upload?.discard();
-    this.#download.fail(problem);
-  }
-
-  #settle(connectFailed: boolean): void {
     this.#settled = true;
     clearTimeout(this.#queueTimer);
+    const { service, upload } = this.#call;
+    service.leave(this);
+    // Without a controller the request waits for its connection; `onRequestStart` ends it and gives the place back.
+    this.#controller?.abort(error);
+    upload?.discard();
+    this.#download.fail(classify(error, this.#controller !== undefined, service.service.name));
+  }
+
+  #release(connectFailed: boolean): void {
+    if (this.#target === undefined) return;
     this.#call.service.release(this.#target, connectFailed);
+    this.#target = undefined;
   }
 }
 
 /** By code, never by message. Nothing of the service's words or address reaches the client (SECURITY §4.16). */
-function classify(error: Error, started: boolean, origin: string): Error {
+function classify(error: Error, started: boolean, service: string): Error {
   if (isSallyportError(error)) return error;
   const code = String((error as Error & { code?: unknown }).code ?? error.name);
-  const options = { detail: `${origin} ${code}`, cause: error };
+  const options = { detail: `${service} ${code}`, cause: error };
   switch (code) {
     case 'UND_ERR_INVALID_ARG':
       return error;

@@ -77,7 +77,7 @@ export function createProxy(services: ProxyServices): Proxy {
     .map(({ name }) => name.toLowerCase());
   const parts: Parts = {
     services,
-    table: createServiceTable(config.services),
+    table: createServiceTable(config.services, services.clock),
     origin: compileOriginRules(config),
     requestHeaders: compileRequestHeaders(config, identity.names),
     isOwnCookie: compileOwnCookies(config),
@@ -177,6 +177,7 @@ function proceed(parts: Parts, inbound: Inbound, verdict: Verdict): void {
   forward({
     app,
     exchange,
+    log: parts.services.log,
     service,
     upload,
     target: targetOf(context, path, asked.route.route.rewrite),

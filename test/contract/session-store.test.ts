@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import type { Redis } from 'iovalkey';
-import type { RedisSettings } from '../../src/core/config/types.ts';
+import type { RedisSettings } from '../../src/core/config/types-store.ts';
 import { createMemoryStore } from '../../src/core/store-memory.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { skipWithout } from '../support/parts.ts';

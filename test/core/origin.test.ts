@@ -89,6 +89,11 @@ describe('the origin of unsafe requests', () => {
     assert.equal(originProblem(contextOf(), site, 'allow'), undefined);
   });
 
+  test('a typed address is never an unsafe request, whatever Origin says', () => {
+    const context = contextOf({ origin: 'https://app.example.test', secFetchSite: 'none' });
+    assert.equal(originProblem(context, site, 'allow'), 'fetch_site');
+  });
+
   test('a bad origin is refused in both cases, whatever the referer says', () => {
     const context = contextOf({ origin: 'https://evil.test', referer: 'https://app.example.test/' });
     for (const silent of ['allow', 'refuse'] as const) assert.equal(originProblem(context, site, silent), 'origin');

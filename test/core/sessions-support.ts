@@ -1,5 +1,6 @@
 import { createKeyRing, type KeyRing } from '../../src/core/crypto.ts';
 import type { IdentityHeaders } from '../../src/core/identity.ts';
+import type { L1 } from '../../src/core/l1.ts';
 import type { NewSession, Session } from '../../src/core/services.ts';
 import type { SessionHot } from '../../src/core/session.ts';
 import { createSessions, type SessionsOptions } from '../../src/core/sessions.ts';
@@ -48,6 +49,7 @@ export function watchStore(store: SessionStore): { store: SessionStore; calls: S
 /** What a scene of sessions is made of; everything has a default. */
 export type SessionsScene = {
   readonly store?: SessionStore;
+  readonly l1?: L1;
   readonly ring?: KeyRing;
   readonly clock?: { time: number; now(): number };
   readonly idleMs?: number;
@@ -82,6 +84,7 @@ export function openSessions(scene: SessionsScene = {}) {
       exposedClaims: [],
     },
     identity,
+    l1: scene.l1,
     tombstoneTtlMs: TOMBSTONE_MS,
     onBackgroundError: (error) => errors.push(error),
   };

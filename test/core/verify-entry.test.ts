@@ -66,6 +66,7 @@ describe('who may ask (D-01, D-03, D-08)', () => {
       navigation: false,
       expireCookie: false,
       challenge: '',
+      allow: '',
     });
     assert.deepEqual(services.lookedUp, []);
   });

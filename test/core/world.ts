@@ -43,8 +43,15 @@ providers:
   main: {issuer: https://idp.example.test, client_id: bff-client, client_auth: {secret: a-secret-of-the-world-0001}}
 `;
 
-/** The configuration of the test world, really loaded: two sites, one provider; `extra` is appended to settings.yaml. */
+const loaded = new Map<string, Config>();
+
+/**
+ * The configuration of the test world, really loaded: two sites, one provider; `extra` is appended to settings.yaml.
+ * Frozen, so the same text gives the same object.
+ */
 export function worldConfig(extra = ''): Config {
+  const known = loaded.get(extra);
+  if (known !== undefined) return known;
   const texts = new Map([
     ['/world/settings.yaml', SITES + extra],
     ['/world/idps.yaml', IDPS],
@@ -53,7 +60,9 @@ export function worldConfig(extra = ''): Config {
     const text = texts.get(path);
     return text === undefined ? { problem: 'does not exist', absent: true } : { bytes: Buffer.from(text) };
   };
-  return loadConfig({ directory: '/world', environment: {}, readFile });
+  const config = loadConfig({ directory: '/world', environment: {}, readFile });
+  loaded.set(extra, config);
+  return config;
 }
 
 /** The cases of one attack file. */
@@ -110,7 +119,9 @@ export function hotOf(fields: Partial<SessionHot> = {}): SessionHot {
     principal: principalOf(),
     accessToken: 'at-1',
     tokenType: 'Bearer',
+    tokenIssuedAt: NOW - 60_000,
     tokenExpiresAt: NOW + 300_000,
+    renewable: false,
     scopes: ['openid'],
     sid: undefined,
     acr: undefined,

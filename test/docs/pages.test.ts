@@ -114,7 +114,12 @@ describe('commands', () => {
 
 describe('operations.md', () => {
   test('lists exactly the metrics that are exposed', async () => {
-    const text = await createMetrics({ storeReachable: () => true, outboundSockets: () => 0 }).exposition();
+    const text = await createMetrics({
+      storeReachable: () => true,
+      outboundSockets: () => 0,
+      storeReads: () => ({ lookups: 0, writes: 0, refused: 0 }),
+      l1: () => undefined,
+    }).exposition();
     const real = [...namesOf(text, /^# TYPE (\w+) /gm)].sort();
     const documented = namesInTable(OPERATIONS, '| metric | labels | meaning |');
     assert.deepEqual([...documented].sort(), real);

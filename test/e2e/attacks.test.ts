@@ -110,9 +110,9 @@ describe('the attack files against a running server', () => {
 
 describe('reading attack files', () => {
   test('a family without a runner is counted as not run and fails nothing', async () => {
-    const run = await runAttacks(FIXTURES, 'jwt');
+    const run = await runAttacks(FIXTURES, 'csrf_cors');
     assert.equal(run.exitCode, 0, run.stdout);
-    assert.match(run.stdout, /114 x jwt: not run \(no runner for this family yet\)/);
+    assert.match(run.stdout, /75 x csrf_cors: not run \(no runner for this family yet\)/);
   });
 
   const malformed: Readonly<Record<string, readonly [Readonly<Record<string, unknown>>, RegExp]>> = {

@@ -3,7 +3,7 @@
  * prints what still keeps the process up. Arguments: port of a server, of a silent one, of none.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { RedisSettings } from '../../src/core/config/types.ts';
+import type { RedisSettings } from '../../src/core/config/types-store.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { whenReachable } from '../support/redis.ts';
 

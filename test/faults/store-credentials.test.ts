@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { inspect } from 'node:util';
-import type { RedisSettings } from '../../src/core/config/types.ts';
+import type { RedisSettings } from '../../src/core/config/types-store.ts';
 import type { SallyportError } from '../../src/core/errors.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { creationAt, hasCode, newKey } from '../contract/session-store-behaviours.ts';

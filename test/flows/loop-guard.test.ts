@@ -84,6 +84,19 @@ describe('the count of logins in a row', () => {
     });
   });
 
+  test('goes on when two session cookies conflict, and at the limit clears both of them (R-024)', () => {
+    const { count, cookies } = start();
+    const twice = `bff_session=${HANDLE}; bff_session=planted`;
+    assert.equal(count(`__Host-bff_loop=1.${NOW}; ${twice}`), 2);
+    const error = loopError(() => count(`__Host-bff_loop=3.${NOW}; ${twice}`));
+    assert.match(error.publicDetail, /bff_session twice with different values/);
+    assert.deepEqual(
+      error.headers.map(([, value]) => value),
+      [...cookies.loop.expire, ...cookies.session.expire],
+    );
+    assert.equal(count(`__Host-bff_loop=3.${NOW}; bff_session=${HANDLE}; bff_session=${HANDLE}`), 1);
+  });
+
   test('a count that another host planted without the prefix is not read', () => {
     assert.equal(start().count(`bff_loop=3.${NOW}`), 1);
   });

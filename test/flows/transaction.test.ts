@@ -19,9 +19,9 @@ import { NOW, worldConfig } from '../core/world.ts';
 
 const TTL_MS = 600_000;
 
-function start(options: { extra?: string; keys?: Parameters<typeof ringOf> } = {}) {
+function start(options: { keys?: readonly ('k1' | 'k2')[] } = {}) {
   const clock = createClock();
-  const config = worldConfig(options.extra);
+  const config = worldConfig();
   const services = { config, clock, ring: ringOf(...(options.keys ?? ['k1'])) } as unknown as FlowServices;
   return { services, clock };
 }
@@ -254,7 +254,7 @@ describe('making room for one more (D-23)', () => {
   });
 
   test('a smaller limit is obeyed', () => {
-    const strict = start({ extra: '' }).services;
+    const strict = start().services;
     const config = { ...strict.config, login: { ...strict.config.login, maxConcurrent: 1 } };
     const one = begin();
     const expired = expireOldTransactions({ ...strict, config }, jar(strict, one), 300);

@@ -22,10 +22,13 @@ import { lineAt, placeOf, type Source, walk } from './source.ts';
 const FILE_LINES_MAX = 300;
 const FUNCTION_LINES_MAX = 60;
 
-/** Nothing is exported as default: a name is searched for and renamed everywhere, a default is not. */
+/**
+ * Nothing is exported as default: a name is searched for and renamed everywhere, a default is not. Declarations of other
+ * people's modules say what those export.
+ */
 export function findDefaultExports(sources: readonly Source[]): string[] {
   const problems: string[] = [];
-  for (const source of sources) {
+  for (const source of sources.filter(({ path }) => !path.endsWith('.d.ts'))) {
     walk(source.tree, (node) => {
       const isDefault =
         isExportAssignment(node) ||

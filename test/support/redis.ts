@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'iovalkey';
-import type { RedisSettings } from '../../src/core/config/types.ts';
+import type { RedisSettings } from '../../src/core/config/types-store.ts';
 import type { SessionStore } from '../../src/core/store.ts';
 import { getPart } from './parts.ts';
 import { findFreePorts } from './ports.ts';

@@ -1,3 +1,5 @@
+import type { StoreSettings, TlsSettings } from './types-store.ts';
+
 /**
  * The configuration as the rest of the program sees it: validated, complete, frozen, in base units (milliseconds,
  * bytes). Files spell keys in snake_case (config/*.yaml); these are the same things compiled.
@@ -19,6 +21,7 @@ export type Config = {
   readonly sealKeys: readonly SealKey[];
   readonly session: SessionSettings;
   readonly store: StoreSettings;
+  readonly refresh: RefreshSettings;
   readonly login: LoginSettings;
   readonly logout: { readonly postLogoutRedirectUri: string | undefined; readonly revokeTokens: boolean };
   readonly verify: VerifySettings;
@@ -110,31 +113,14 @@ export type SessionSettings = {
   readonly exposedClaims: readonly string[];
 };
 
-/** Where sessions live. */
-export type StoreSettings =
-  | { readonly kind: 'memory'; readonly retryAfterMs: number }
-  | { readonly kind: 'redis'; readonly retryAfterMs: number; readonly redis: RedisSettings };
-
-/** One Redis or Valkey server. */
-export type RedisSettings = {
-  readonly host: string;
-  readonly port: number;
-  readonly db: number;
-  readonly username: string | undefined;
-  readonly password: string | undefined;
-  /** undefined = plain TCP. File contents, not names. */
-  readonly tls: TlsSettings | undefined;
-  readonly keyPrefix: string;
-  readonly connectTimeoutMs: number;
-  readonly commandTimeoutMs: number;
-};
-
-/** TLS towards a server of ours; PEM texts. */
-export type TlsSettings = {
-  readonly ca: string | undefined;
-  readonly cert: string | undefined;
-  readonly key: string | undefined;
-  readonly serverName: string | undefined;
+/** How access tokens are renewed (SPEC §4). */
+export type RefreshSettings = {
+  /** Renewal begins so long before the end of the token, plus up to `jitterMs`. */
+  readonly leadMs: number;
+  readonly jitterMs: number;
+  /** Longest a request waits for a renewal. */
+  readonly waitMaxMs: number;
+  readonly backoff: { readonly firstMs: number; readonly maxMs: number };
 };
 
 /** How logins run. */
@@ -157,6 +143,8 @@ export type VerifySettings = {
   readonly unmatched: 'session' | 'deny';
   readonly onFail: 'auto' | '401' | '302';
   readonly csrf: 'none' | 'origin';
+  /** Answer while the token has expired and the provider is away (D-06). */
+  readonly expiredToken: 'omit' | 'unavailable';
   readonly profiles: readonly VerifyProfile[];
 };
 

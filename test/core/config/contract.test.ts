@@ -36,17 +36,8 @@ const REFUSED = `
 settings.yaml:41:3 listen.verify_h2
 settings.yaml:49:1 workers
 settings.yaml:60:3 keys.signing
-settings.yaml:96:5 store.l1.mode
-settings.yaml:97:5 store.l1.max_entries
-settings.yaml:98:5 store.l1.max_bytes
-settings.yaml:99:5 store.l1.heartbeat
-settings.yaml:104:3 refresh.lead
-settings.yaml:105:3 refresh.jitter
-settings.yaml:106:3 refresh.wait_max
-settings.yaml:107:3 refresh.backoff
 settings.yaml:120:3 login.rate_limit
 settings.yaml:125:3 logout.backchannel
-settings.yaml:134:3 verify.expired_token
 settings.yaml:141:7 verify.profiles.analytics.service
 settings.yaml:164:3 csrf.cookie
 settings.yaml:180:3 limits.websockets_per_session

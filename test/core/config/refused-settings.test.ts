@@ -237,6 +237,13 @@ const CASES: readonly Refusal[] = [
     ],
   },
   {
+    name: 'pauses of the token refresh in the wrong order',
+    sources: { settings: settings('refresh: {backoff: {first: 2m, max: 30s}}\n') },
+    lines: [
+      'settings.yaml:8:28 refresh.backoff.first: "2m" is longer than refresh.backoff.max, expected a shorter one, shorten it',
+    ],
+  },
+  {
     name: 'a logout address over plain http',
     sources: { settings: settings('logout: {post_logout_redirect_uri: http://bye.example.com/}\n') },
     lines: [
@@ -257,7 +264,6 @@ const CASES: readonly Refusal[] = [
       'settings.yaml:12:33 session.binding.ip: not available in this version, expected none, remove the line',
       'settings.yaml:14:11 store.redis.mode: not available in this version, expected single, remove the line',
       'settings.yaml:14:26 store.redis.seed_urls: not available in this version, expected no such key, remove the line',
-      'settings.yaml:15:8 store.l1.mode: not available in this version, expected none, remove the line',
       'settings.yaml:16:3 store.serve_stale: not available in this version, expected 0s, remove the line',
       'settings.yaml:17:10 verify.gateway: not available in this version, expected traefik, remove the line',
       'settings.yaml:17:26 verify.csrf: not available in this version, expected none or origin, remove the line',

@@ -5,7 +5,7 @@ import type { ReadFile } from '../read-file.ts';
 import type { idpsSchema } from '../schema/idps.ts';
 import type { routesSchema } from '../schema/routes.ts';
 import type { settingsSchema } from '../schema/settings.ts';
-import type { TlsSettings } from '../types.ts';
+import type { TlsSettings } from '../types-store.ts';
 
 /** The checked files and what compiling needs besides. */
 export type CompileContext = {

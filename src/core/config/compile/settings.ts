@@ -1,6 +1,6 @@
 import type { Settings } from '../schema/settings.ts';
 import { durationMs, sizeBytes } from '../schema/units.ts';
-import type { Config, LoginSettings, SessionSettings, Site, VerifySettings } from '../types.ts';
+import type { Config, LoginSettings, RefreshSettings, SessionSettings, Site, VerifySettings } from '../types.ts';
 import type { CompileContext } from './context.ts';
 import { foldHeaderName } from './identity-headers.ts';
 import { canonicalOrigin } from './sites.ts';
@@ -18,6 +18,23 @@ export function compileSession({ settings }: CompileContext): SessionSettings | 
     maxPerUser: session.max_per_user,
     checkSlides: session.session_check_slides,
     exposedClaims: session.exposed_claims,
+  };
+}
+
+/** `refresh` compiled. */
+export function compileRefresh({ settings }: CompileContext): RefreshSettings | undefined {
+  const { refresh } = settings.sections;
+  if (refresh === undefined) return undefined;
+  const [firstMs, maxMs] = [durationMs(refresh.backoff.first), durationMs(refresh.backoff.max)];
+  if (firstMs > maxMs) {
+    const path = ['refresh', 'backoff', 'first'];
+    settings.fail(path, '{value} is longer than refresh.backoff.max', 'a shorter one', 'shorten it');
+  }
+  return {
+    leadMs: durationMs(refresh.lead),
+    jitterMs: durationMs(refresh.jitter),
+    waitMaxMs: durationMs(refresh.wait_max),
+    backoff: { firstMs, maxMs },
   };
 }
 
@@ -59,6 +76,7 @@ export function compileVerify({ settings }: CompileContext): VerifySettings | un
     unmatched: verify.unmatched,
     onFail: verify.on_fail,
     csrf: verify.csrf === 'none' ? 'none' : 'origin',
+    expiredToken: verify.expired_token,
     profiles: Object.entries(verify.profiles).map(([name, profile]) => ({
       name,
       roles: profile.roles ?? [],

@@ -1,6 +1,6 @@
-import { durationMs } from '../schema/units.ts';
+import { durationMs, sizeBytes } from '../schema/units.ts';
 import { isLoopbackHost } from '../schema/web.ts';
-import type { RedisSettings, StoreSettings } from '../types.ts';
+import type { L1Settings, RedisSettings, StoreSettings } from '../types-store.ts';
 import { type CompileContext, compileTls } from './context.ts';
 
 type Store = NonNullable<CompileContext['settings']['sections']['store']>;
@@ -12,7 +12,8 @@ export function compileStore(context: CompileContext): StoreSettings | undefined
   const { settings } = context;
   const { store, workers } = settings.sections;
   if (store === undefined) return undefined;
-  const memory: StoreSettings = { kind: 'memory', retryAfterMs: durationMs(store.retry_after) };
+  const common = { retryAfterMs: durationMs(store.retry_after), l1: compileL1(store.l1) };
+  const memory: StoreSettings = { kind: 'memory', ...common };
   const empty = store.kind === 'redis' && store.redis.url === '';
   if (empty) settings.warn(URL_PATH, 'empty: sessions live in memory and end with the process');
   if (store.kind === 'memory' || empty) {
@@ -27,7 +28,16 @@ export function compileStore(context: CompileContext): StoreSettings | undefined
     return memory;
   }
   const redis = compileRedis(context, store, store.redis.url);
-  return redis === undefined ? memory : { kind: 'redis', retryAfterMs: memory.retryAfterMs, redis };
+  return redis === undefined ? memory : { kind: 'redis', ...common, redis };
+}
+
+function compileL1(l1: Store['l1']): L1Settings | undefined {
+  if (l1.mode === 'none') return undefined;
+  return {
+    maxEntries: l1.max_entries,
+    maxBytes: sizeBytes(l1.max_bytes),
+    heartbeatMs: durationMs(l1.heartbeat),
+  };
 }
 
 function compileRedis(context: CompileContext, store: Store, text: string): RedisSettings | undefined {

@@ -156,7 +156,11 @@ const bearer = section('Bearer tokens', {
     enabled: flag('Ask the provider about each token').default(false),
     cache: duration('How long an answer is believed', '0s', '1h').default('30s'),
   }).prefault({}),
-  cache_entries: integer('Validated tokens remembered, until they end or metadata.refresh has passed', 0, 10_000_000).default(50_000),
+  cache_entries: integer(
+    'Validated tokens remembered, until they end or metadata.refresh has passed',
+    0,
+    10_000_000,
+  ).default(50_000),
   dpop: section('Proofs', {
     proof_max_age: duration('Age of a proof', '1s', '10m').default('60s'),
     nonce: flag('Demand our nonce').default(false),

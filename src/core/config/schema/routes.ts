@@ -49,7 +49,13 @@ const service = section('One service', {
   }).optional(),
 });
 
-const auth = choice('Who may pass; bearer and any only without target_service', ['session', 'bearer', 'any', 'optional', 'none']);
+const auth = choice('Who may pass; bearer and any only without target_service', [
+  'session',
+  'bearer',
+  'any',
+  'optional',
+  'none',
+]);
 const csrf = choice('Proof needed: unsafe methods with a cookie, every method, or never', ['unsafe', 'all', 'none']);
 const onUnauthenticated = choice('auto: 302 for navigations, else 401', ['auto', '401', 'login']);
 const pathMode = choice('strict: ambiguous paths are refused; opaque: whole-host verify rules only', [

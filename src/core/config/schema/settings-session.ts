@@ -113,10 +113,14 @@ export const store = section('Where sessions live', {
   kind: choice('memory: one process, lost at its end; redis: Redis or Valkey', ['memory', 'redis']).default('memory'),
   redis,
   l1: section('Cache of decoded sessions in the process', {
-    mode: choice('Kept coherent by CLIENT TRACKING, or no cache', ['tracking', 'none']).default('none'),
-    max_entries: integer('Sessions kept', 1, 10_000_000).optional(),
-    max_bytes: size('Bytes kept', '1MiB', '64GiB').optional(),
-    heartbeat: duration('PING of the invalidation channel', '100ms', '1m').optional(),
+    mode: choice('Kept coherent by CLIENT TRACKING, or no cache', ['tracking', 'none']).default('tracking'),
+    max_entries: integer('Sessions kept', 1, 10_000_000).default(100_000),
+    max_bytes: size('Bytes kept', '1MiB', '64GiB').default('256MiB'),
+    heartbeat: duration(
+      'PING of the invalidation channel; a session that ended is honoured for at most two of them if the channel breaks',
+      '100ms',
+      '1m',
+    ).default('1s'),
   }).prefault({}),
   serve_stale: duration('Sessions seen within this time are honoured while the store is down', '0s', '1h').default(
     '0s',
@@ -126,14 +130,14 @@ export const store = section('Where sessions live', {
 
 /** `refresh` of settings.yaml. */
 export const refresh = section('Refresh of access tokens', {
-  lead: duration('Renew so long before the end', '0s', '1h').optional(),
-  jitter: duration('Spread of that time', '0s', '1h').optional(),
-  wait_max: duration('Longest a request waits', '0s', '1m').optional(),
+  lead: duration('Renew so long before the end, at most half of the life of the token', '0s', '1h').default('60s'),
+  jitter: duration('Spread of that time', '0s', '1h').default('15s'),
+  wait_max: duration('Longest a request waits', '0s', '1m').default('3s'),
   backoff: section('Pause after failures', {
-    first: duration('First pause', '100ms', '10m'),
-    max: duration('Longest pause', '100ms', '1h'),
-  }).optional(),
-}).optional();
+    first: duration('First pause; each further one is twice as long', '100ms', '10m').default('2s'),
+    max: duration('Longest pause', '100ms', '1h').default('60s'),
+  }).prefault({}),
+}).prefault({});
 
 /** `login` of settings.yaml. */
 export const login = section('Sign in', {

@@ -49,7 +49,7 @@ const verify = section('ForwardAuth', {
   unmatched: choice('An original URL that no route matches', ['session', 'deny']).default('session'),
   on_fail: onFail.default('auto'),
   csrf: choice('Check of unsafe requests', ['none', 'origin', 'proof']).default('origin'),
-  expired_token: choice('Token expired and provider away', ['omit', 'unavailable']).optional(),
+  expired_token: choice('Token expired and provider away', ['omit', 'unavailable']).default('omit'),
   profiles: named(
     'Named sets of options, /auth/verify?profile=NAME',
     section('One profile', {

@@ -1,0 +1,80 @@
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
+import type { JWK } from 'jose';
+import { type Instance, ISSUER, SECOND_ISSUER, startInstance } from './instance.ts';
+import { createJwtKeys, type JwtKeys } from './jwt-keys.ts';
+import { CASE_NOW_S } from './jwt-token.ts';
+import { DEFAULT_SPEC } from './world.ts';
+
+/** The server under attack with the issuers' key servers. */
+export type JwtWorld = {
+  readonly keys: JwtKeys;
+  /** The instance that accepts these algorithms; its clock stands at the cases' instant when it starts. */
+  instance(algs: readonly string[]): Promise<Instance>;
+  /** Reads of any issuer's key set so far. */
+  keyReads(): number;
+  close(): Promise<void>;
+};
+
+/** What a case without `allowed_algs` may use. */
+export const DEFAULT_ALGS: readonly string[] = ['ES256', 'ES384', 'RS256', 'PS256'];
+
+type KeyServer = { readonly url: string; reads(): number; close(): Promise<void> };
+
+/** Start the key servers; instances start on demand. */
+export async function createJwtWorld(): Promise<JwtWorld> {
+  const keys = createJwtKeys();
+  const [main, second] = await Promise.all([
+    startKeyServer(ISSUER, keys.published),
+    startKeyServer(SECOND_ISSUER, keys.publishedElsewhere),
+  ]);
+  const instances = new Map<string, Promise<Instance>>();
+  const start = async (bearerAlgs: readonly string[]): Promise<Instance> => {
+    const parts = { idpUrl: main.url, secondIdpUrl: second.url, echoUrl: 'http://127.0.0.1:9' };
+    const instance = await startInstance({ ...DEFAULT_SPEC, bearerAlgs }, parts);
+    instance.advanceMs(CASE_NOW_S * 1000 - Date.now());
+    return instance;
+  };
+  return {
+    keys,
+    instance(algs) {
+      const known = instances.get(algs.join()) ?? start(algs);
+      instances.set(algs.join(), known);
+      return known;
+    },
+    keyReads: () => main.reads() + second.reads(),
+    async close() {
+      for (const started of instances.values()) await started.then((instance) => instance.close());
+      await Promise.all([main.close(), second.close()]);
+    },
+  };
+}
+
+/** Discovery and keys of one issuer, on a free loopback port. */
+async function startKeyServer(issuer: string, keys: readonly JWK[]): Promise<KeyServer> {
+  const metadata = {
+    issuer,
+    authorization_endpoint: `${issuer}/authorize`,
+    token_endpoint: `${issuer}/token`,
+    jwks_uri: `${issuer}/jwks`,
+    response_types_supported: ['code'],
+    subject_types_supported: ['public'],
+    id_token_signing_alg_values_supported: ['ES256'],
+  };
+  let reads = 0;
+  const server = createServer((request, response) => {
+    const isKeys = request.url === '/jwks';
+    if (isKeys) reads += 1;
+    response.writeHead(200, { 'content-type': 'application/json' });
+    response.end(JSON.stringify(isKeys ? { keys } : metadata));
+  });
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+  return {
+    url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
+    reads: () => reads,
+    close() {
+      server.closeAllConnections();
+      return new Promise((resolve) => server.close(() => resolve()));
+    },
+  };
+}
