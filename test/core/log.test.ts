@@ -3,9 +3,9 @@ import { describe, test } from 'node:test';
 import { createLog } from '../../src/core/log.ts';
 
 function logged(write: (log: ReturnType<typeof createLog>) => void): string {
-  let text = '';
-  write(createLog({ level: 'debug' }, { write: (line) => void (text += line) }));
-  return text;
+  const lines: string[] = [];
+  write(createLog({ level: 'debug' }, { write: (line) => void lines.push(line) }));
+  return lines.join('');
 }
 
 describe('the log', () => {
