@@ -10,13 +10,21 @@ import {
 } from './context.ts';
 import { SallyportError } from './errors.ts';
 
-/** One request under way on a native connection. Everything that writes an answer goes through it. */
-export type Exchange = {
-  readonly res: HttpResponse;
+/** The requests of one configuration that are under way; what they use is kept until there are none. */
+export type Flight = { count: number };
+
+/** One request under way, whatever its protocol. */
+export type BaseExchange = {
   readonly context: RequestContext;
   readonly startedAt: number;
+  readonly flight: Flight;
   /** False once the client has left or the answer is written: the native response must not be touched then. */
   open: boolean;
+};
+
+/** One request under way on a native connection. Everything that writes an answer goes through it. */
+export type Exchange = BaseExchange & {
+  readonly res: HttpResponse;
   /** Runs once if the client leaves before the answer is written. */
   onAbort: (() => void) | undefined;
 };

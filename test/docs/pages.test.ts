@@ -139,7 +139,7 @@ describe('operations.md', () => {
   test('gives the store the commands that the contract test gives it', () => {
     const contract = readProject('test/contract/session-store.test.ts');
     const list = /const STORE_COMMANDS =\s*([\s\S]*?);/.exec(contract)?.[1] ?? '';
-    const tested = [...namesOf(list, /(\+\w+)/g)];
+    const tested = [...namesOf(list, /(\+[\w|]+)/g)];
     const block = codeBlocks(OPERATIONS)
       .find(({ language }) => language === 'text')
       ?.text.trim()
