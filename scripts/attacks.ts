@@ -54,7 +54,7 @@ function parseArguments(argv: readonly string[]): Arguments | undefined {
   }
   const [folder, ...families] = words;
   if (folder === undefined) throw new MalformedAttacks(USAGE);
-  const unknown = families.filter((family) => !KNOWN_FAMILIES.includes(family));
+  const unknown = families.filter((family) => !KNOWN_FAMILIES.some((known) => known === family));
   if (unknown.length > 0) throw new MalformedAttacks(`unknown family: ${unknown.join(', ')}\n${USAGE}`);
   return { folder, families, jsonFile };
 }

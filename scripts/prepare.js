@@ -1,5 +1,5 @@
 /**
- * `node scripts/prepare.js start|demo|quick|test`: installs what that command lacks, and nothing twice.
+ * `node scripts/prepare.js start|demo|quick|test|bench`: installs what that command lacks, and nothing twice.
  *
  * Runs before the npm scripts (`pre…` in package.json), on any Node from 18 on, without dependencies. Silent when
  * nothing is missing. What cannot be installed is named with the reason and the command that helps; the tests that need
@@ -9,12 +9,13 @@
 import { join } from 'node:path';
 import { describeRemedy, findPart, parts, projectFolder } from './parts.js';
 import { installDebianPackages } from './setup/apt.js';
+import { ensureGoProgram } from './setup/go.js';
 import { takeLock } from './setup/lock.js';
 import { ensureNpmTree, findTreeProblem } from './setup/npm-tree.js';
 import { say } from './setup/run.js';
 import { ensureWheelProgram } from './setup/wheel.js';
 
-const GOALS = ['start', 'demo', 'quick', 'test'];
+const GOALS = ['start', 'demo', 'quick', 'test', 'bench'];
 const NODE_MAJOR_MIN = 24;
 
 async function prepare(goal) {
@@ -27,9 +28,9 @@ async function prepare(goal) {
     say(broken);
     return 1;
   }
-  const missing = [...(await prepareDebianParts(goal)), ...(await prepareWheels(goal))];
+  const missing = [...(await prepareDebianParts(goal)), ...(await preparePrograms(goal))];
   for (const line of missing) say(line);
-  const mayBeMissing = goal === 'demo' || process.env.CI !== 'true';
+  const mayBeMissing = goal === 'demo' || goal === 'bench' || process.env.CI !== 'true';
   if (missing.length > 0 && goal === 'test')
     say(mayBeMissing ? 'tests that need them are skipped' : 'CI=true: none may be missing');
   return missing.length === 0 || mayBeMissing ? 0 : 1;
@@ -52,11 +53,12 @@ async function prepareDebianParts(goal) {
     : [`missing: ${still.join(', ')}: ${problem ?? 'not on the PATH after the installation'}`];
 }
 
-async function prepareWheels(goal) {
+async function preparePrograms(goal) {
   const missing = [];
   for (const part of parts) {
-    if (part.kind !== 'pypi' || !part.goals.includes(goal)) continue;
-    const problem = await ensureWheelProgram(part);
+    const ensure = { pypi: ensureWheelProgram, go: ensureGoProgram }[part.kind];
+    if (ensure === undefined || !part.goals.includes(goal)) continue;
+    const problem = await ensure(part);
     const then = goal === 'demo' ? '; the demo goes on without it' : `; by hand: ${describeRemedy(part.name)}`;
     if (problem !== undefined) missing.push(`missing: ${part.name}: ${problem}${then}`);
   }

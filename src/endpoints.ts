@@ -1,5 +1,6 @@
 import type { AddressMatcher } from './core/address.ts';
-import { type App, isPersonLooking, type NativeRequest } from './core/app.ts';
+import type { App, NativeRequest } from './core/app.ts';
+import { isPersonLooking } from './core/app-answers.ts';
 import { type Exchange, readBody } from './core/app-exchange.ts';
 import { clientIpOf } from './core/app-log.ts';
 import { SallyportError } from './core/errors.ts';
@@ -11,6 +12,7 @@ import { finishLogin } from './flows/callback.ts';
 import type { FlowRequest, FlowServices } from './flows/flow.ts';
 import { startLogin } from './flows/login.ts';
 import { logOut } from './flows/logout.ts';
+import { refreshNow } from './flows/refresh-endpoint.ts';
 import { describeSession } from './flows/session-info.ts';
 
 /** One of our own addresses. */
@@ -63,6 +65,7 @@ function compileEndpoints(services: FlowServices): ReadonlyMap<string, Endpoint>
   const logout: Endpoint = { methods: ['GET', 'POST'], readsBody: true, run: (request) => logOut(request, services) };
   const endpoints = new Map<string, Endpoint>([
     [`${auth}/login`, { methods: ['GET'], readsBody: false, run: (request) => startLogin(request, services) }],
+    [`${auth}/refresh`, { methods: ['POST'], readsBody: true, run: (request) => refreshNow(request, services) }],
     [`${auth}/logout`, logout],
     [`${apiAuth}/logout`, logout],
     [

@@ -1,5 +1,6 @@
+import { isDeepStrictEqual } from 'node:util';
 import { type AddressMatcher, compileAddressMatcher } from './core/address.ts';
-import type { AppServices } from './core/app.ts';
+import type { AppServices } from './core/app-answers.ts';
 import { type Audit, createAudit } from './core/audit.ts';
 import { createBearerTokens } from './core/bearer.ts';
 import type { Clock } from './core/clock.ts';
@@ -9,7 +10,7 @@ import { createDeniedLog } from './core/denied-log.ts';
 import { compileIdentityHeaders, type IdentityHeaders } from './core/identity.ts';
 import { L1 } from './core/l1.ts';
 import type { Logger } from './core/log.ts';
-import { createMetrics } from './core/metrics.ts';
+import { createMetrics, type Metrics } from './core/metrics.ts';
 import { compileOriginRules, type OriginRules } from './core/origin.ts';
 import { compileReplies } from './core/problem.ts';
 import { compileReturnTo } from './core/return-to.ts';
@@ -26,6 +27,7 @@ import { compileVerifyOptions } from './core/verify-options.ts';
 import { buildPrincipal } from './flows/claims.ts';
 import type { FlowServices, SiteCookies } from './flows/flow.ts';
 import { createIdp, type IdpRuntime } from './flows/idp.ts';
+import { connectRefresh } from './flows/refresh-wiring.ts';
 
 /** What everything is made from. */
 export type Ground = { readonly config: Config; readonly log: Logger; readonly clock: Clock };
@@ -39,34 +41,44 @@ export type Parts = {
   readonly trusted: AddressMatcher;
   readonly store: SessionStore;
   readonly idps: readonly IdpRuntime[];
-  /** End connections to the store and the providers. */
-  close(): Promise<void>;
+  readonly live: Live;
+  /** From now on metrics read from these parts. */
+  activate(): void;
+  /** End connections to the store and the providers that no parts in `others` use. */
+  close(others: readonly Parts[]): Promise<void>;
 };
+
+/** What metrics read from; of the parts that serve, while reloads come and go. */
+export type Live = { store: SessionStore; l1: L1 | undefined; idps: readonly IdpRuntime[] };
 
 /** A login's tombstone outlives its transaction by this much: clocks of several machines differ (D-18). */
 const CLOCK_SKEW_MS = 60_000;
 
-/** Make the parts of a server. Providers and the store begin to connect in the background. */
-export function createParts(ground: Ground): Parts {
+/**
+ * Make the parts of a server. Providers and the store begin to connect in the background.
+ * @param previous parts of the version before: its counters go on, and so do its store (with the sessions that only
+ * memory holds) and its providers where their settings are the same. Caches of what settings decide begin anew.
+ */
+export function createParts(ground: Ground, previous?: Parts): Parts {
   const { config, log, clock } = ground;
   const ring = createKeyRing(config.sealKeys);
   const sites = compileSites(config);
   const trusted = compileAddressMatcher(config.trustedProxies);
   const origin = compileOriginRules(config);
-  const store = createStore(ground);
+  const store = previous !== undefined && hasSameStore(previous, config) ? previous.store : createStore(ground);
   const l1 = createL1(config, store);
-  const idps: IdpRuntime[] = [];
-  const metrics = createMetrics({
-    storeReachable: () => store.status().reachable,
-    storeReads: () => store.reads,
-    l1: () => l1 && { counts: l1.counts, size: l1.size, bytes: l1.bytes, isCurrent: l1.isCurrent(clock.now()) },
-    outboundSockets: () => idps.reduce((sum, idp) => sum + idp.sockets(), 0),
+  const live: Live = previous?.live ?? { store, l1, idps: [] };
+  const metrics = previous?.app.metrics ?? createLiveMetrics(live, clock);
+  const idps = config.idps.map((idp) => {
+    const same = previous?.idps.find((runtime) => isDeepStrictEqual(runtime.idp, idp));
+    return same ?? createIdp({ idp, clock, log, metrics });
   });
-  for (const idp of config.idps) idps.push(createIdp({ idp, clock, log, metrics }));
+  if (previous === undefined) live.idps = idps;
   const audit = createAudit(log);
   const identity = createIdentity(config, log, audit);
   const replies = compileReplies(config, origin);
   const sessions = createSessionService(ground, { store, l1, ring, identity });
+  const refresh = connectRefresh({ ...ground, store, sessions, ring, identity, idps, metrics, audit });
   const bearer = createBearer(ground, idps, identity);
   const returnTo = compileReturnTo({
     authPaths: [config.paths.auth, config.paths.apiAuth],
@@ -77,17 +89,52 @@ export function createParts(ground: Ground): Parts {
   const denied = createDeniedLog(config.log.deniedPerSecond, clock);
   const shared = { config, sites, clock, log, metrics, replies, sessions, returnTo };
   return {
-    app: { ...shared, trusted, denied, audit },
-    flows: { ...shared, store, ring, audit, idps: byName(idps), cookies: compileCookies(config) },
-    verify: { config, sites, routes, sessions, bearer, identity, options, returnTo, trusted, clock },
+    app: { ...shared, trusted, denied, audit, flight: { count: 0 } },
+    flows: { ...shared, store, ring, audit, idps: byName(idps), refresh, cookies: compileCookies(config) },
+    verify: {
+      config,
+      sites,
+      routes,
+      sessions,
+      freshness: refresh,
+      bearer,
+      identity,
+      options,
+      returnTo,
+      trusted,
+      clock,
+    },
     origin,
     trusted,
     store,
     idps,
-    async close() {
-      await Promise.all([...idps.map((idp) => idp.close()), store.close()]);
+    live,
+    activate: () => void Object.assign(live, { store, l1, idps }),
+    async close(others) {
+      await refresh.close();
+      l1?.close();
+      const unused = idps.filter((idp) => !others.some((parts) => parts.idps.includes(idp)));
+      const isStoreUsed = others.some((parts) => parts.store === store);
+      await Promise.all([...unused.map((idp) => idp.close()), isStoreUsed ? undefined : store.close()]);
     },
   };
+}
+
+function createLiveMetrics(live: Live, clock: Clock): Metrics {
+  return createMetrics({
+    storeReachable: () => live.store.status().reachable,
+    storeReads: () => live.store.reads,
+    l1() {
+      const { l1 } = live;
+      return l1 && { counts: l1.counts, size: l1.size, bytes: l1.bytes, isCurrent: l1.isCurrent(clock.now()) };
+    },
+    outboundSockets: () => live.idps.reduce((sum, idp) => sum + idp.sockets(), 0),
+  });
+}
+
+function hasSameStore(previous: Parts, { store, limits }: Config): boolean {
+  const { store: before, limits: limitsBefore } = previous.app.config;
+  return isDeepStrictEqual(before, store) && limitsBefore.pendingStoreReads === limits.pendingStoreReads;
 }
 
 function createStore({ config, log, clock }: Ground): SessionStore {

@@ -1,127 +1,179 @@
 import { App } from './core/app.ts';
-import { SallyportError } from './core/errors.ts';
-import type { Reply } from './core/problem.ts';
-import { compilePublicHandler } from './endpoints.ts';
-import { createParts, type Ground, type Parts } from './parts.ts';
-import { createProxy } from './proxy/proxy.ts';
-import { createReadiness, type Readiness } from './readiness.ts';
-import { answerVerify, compileVerifyPaths, type VerifyEndpointServices } from './verify-endpoint.ts';
+import { Http2App } from './core/app-http2.ts';
+import type { Config } from './core/config/types.ts';
+import { createGeneration, type Generation } from './generation.ts';
+import type { Ground } from './parts.ts';
 
 /** A running server. */
 export type RunningServer = {
   readonly publicPort: number;
   readonly verifyPort: number | undefined;
+  readonly verifyH2Port: number | undefined;
   readonly adminPort: number | undefined;
+  /** What /readyz says (D-43). */
+  readiness(): { readonly ready: boolean; readonly body: object };
+  /** Counters as plain data, for the sum over all workers. */
+  snapshot(): Promise<readonly object[]>;
+  /**
+   * Make everything of another version of the configuration, beside the one that serves. Listeners, their addresses
+   * and connections stay as they are.
+   * @throws Error if the version cannot be made; nothing has changed then.
+   */
+  prepare(config: Config): PreparedReload;
   /** Drain and stop: not ready first, then no new connections, then the rest within the drain deadline (D-22). */
   close(): Promise<void>;
 };
 
-type Apps = { readonly public: App; readonly verify: App | undefined; readonly admin: App | undefined };
-type Proxy = ReturnType<typeof createProxy>;
+/** A version of the configuration that is ready to serve. One of the two is called, once. */
+export type PreparedReload = {
+  /** Serve it from the next request on; requests under way end with the version that they began with. */
+  commit(): void;
+  /** Forget it. */
+  abort(): Promise<void>;
+};
+
+/** How listeners are bound. */
+export type BindOptions = {
+  /** Other processes of ours accept on the same ports (D-22). */
+  readonly isShared: boolean;
+};
+
+type Apps = {
+  readonly public: App;
+  readonly verify: App | undefined;
+  readonly verifyH2: Http2App | undefined;
+  readonly admin: App | undefined;
+};
 
 const DRAIN_POLL_MS = 20;
+/** Connections without a request for this long while draining are closed; others are told with their next answer. */
+const DRAIN_QUIET_MS = 250;
+/** Versions that are kept for requests under way, the oldest of which may be streams without an end. */
+const OLD_GENERATIONS_MAX = 4;
 
 /** Wire the whole program and bind its listeners (see cli/serve.ts). */
-export async function createServer(ground: Ground): Promise<RunningServer> {
-  const { config, log } = ground;
-  const parts = createParts(ground);
-  const readiness = createReadiness(parts.store, parts.idps);
-  const proxy = createProxy({ ...parts.verify, replies: parts.app.replies, log, metrics: parts.app.metrics });
-  const apps = createApps(parts, readiness, proxy);
+export async function createServer(ground: Ground, { isShared }: BindOptions): Promise<RunningServer> {
+  const { log } = ground;
+  const generations = new Generations(createGeneration(ground));
+  const apps = createApps(generations.current);
   const stop = async (): Promise<void> => {
-    for (const app of [apps.public, apps.verify, apps.admin]) {
-      app?.stopListening();
-      app?.close();
+    for (const app of listed(apps)) {
+      app.stopListening();
+      app.close();
     }
-    await proxy.close();
-    await parts.close();
+    await generations.close();
   };
   try {
-    const ports = await bind(apps, parts);
-    log.info({ ...ports, files: config.files }, 'listening');
-    return { ...ports, close: () => drain(apps, parts, readiness).then(stop) };
+    const ports = await bind(apps, ground.config, isShared);
+    log.info({ ...ports, files: ground.config.files }, 'listening');
+    return {
+      ...ports,
+      readiness: () => generations.current.readiness.read(),
+      snapshot: () => generations.current.parts.app.metrics.snapshot(),
+      prepare: (config) => prepare({ ...ground, config }, apps, generations),
+      close: () => drain(apps, generations).then(stop),
+    };
   } catch (error) {
     await stop();
     throw error;
   }
 }
 
-async function bind(apps: Apps, { app: { config } }: Parts) {
-  const { listen } = config;
-  const publicPort = await apps.public.listen(listen.public.address, listen.public.port);
-  const verifyPort = listen.verify && (await apps.verify?.listen(listen.verify.address, listen.verify.port));
-  const adminPort = listen.admin && (await apps.admin?.listen(listen.admin.address, listen.admin.port));
-  return { publicPort, verifyPort, adminPort };
+/** The version that serves, and older ones that still have requests under way. */
+class Generations {
+  current: Generation;
+  readonly #old = new Set<Generation>();
+
+  constructor(first: Generation) {
+    this.current = first;
+  }
+
+  /** Make `next` the one that serves. Older ones end with their last request. */
+  replace(next: Generation): void {
+    this.#old.add(this.current);
+    this.current = next;
+    next.parts.activate();
+    for (const old of this.#old) void this.#endWhenIdle(old);
+  }
+
+  /** A version that never served, or serves no more. */
+  async end(generation: Generation): Promise<void> {
+    this.#old.delete(generation);
+    await generation.close([this.current, ...this.#old]);
+  }
+
+  async close(): Promise<void> {
+    for (const old of [...this.#old]) await this.end(old);
+    await this.current.close([]);
+  }
+
+  async #endWhenIdle(old: Generation): Promise<void> {
+    const isKept = (): boolean => this.#old.has(old) && this.#old.size <= OLD_GENERATIONS_MAX;
+    while (old.parts.app.flight.count > 0 && isKept()) await sleep(DRAIN_POLL_MS);
+    if (this.#old.has(old)) await this.end(old);
+  }
 }
 
-async function drain(apps: Apps, { app: { config, metrics } }: Parts, readiness: Readiness): Promise<void> {
-  readiness.drain();
-  await sleep(config.shutdown.unreadyMs);
-  for (const app of [apps.public, apps.verify, apps.admin]) app?.stopListening();
-  const deadline = Date.now() + config.shutdown.drainMs;
-  while (metrics.hot.inFlight > 0 && Date.now() < deadline) await sleep(DRAIN_POLL_MS);
-}
-
-function createApps(parts: Parts, readiness: Readiness, proxy: Proxy): Apps {
-  const { config, replies, metrics } = parts.app;
-  const sessionCookies = new Map([...parts.flows.cookies].map(([name, cookies]) => [name, cookies.session]));
-  const services = { verify: parts.verify, replies, metrics, sessionCookies };
+function prepare(ground: Ground, apps: Apps, generations: Generations): PreparedReload {
+  const next = createGeneration(ground, generations.current);
+  const { config, log } = ground;
   return {
-    public: createPublicApp(parts, readiness, proxy, services),
-    verify: config.listen.verify === undefined ? undefined : createVerifyApp(parts, services),
-    admin: config.listen.admin === undefined ? undefined : createAdminApp(parts, readiness),
+    commit() {
+      log.level = config.log.level;
+      const { app: services } = next.parts;
+      apps.public.replace(services, next.public);
+      apps.verify?.replace(services, next.verify);
+      const tls = config.listen.verifyH2?.tls;
+      if (tls !== undefined) apps.verifyH2?.replace(services, next.verifyH2, tls);
+      apps.admin?.replace(services, next.admin);
+      generations.replace(next);
+    },
+    abort: () => generations.end(next),
   };
 }
 
-/** The browser's listener. Verify is answered here only where it has no listener of its own (D-01). */
-function createPublicApp(parts: Parts, readiness: Readiness, proxy: Proxy, services: VerifyEndpointServices): App {
-  const { config } = parts.app;
-  const { flows, origin, trusted } = parts;
-  const handle = compilePublicHandler({ flows, origin, trusted, readiness: readiness.read, proxy: proxy.handle });
-  const kindOf = compileVerifyPaths(config.paths);
-  const sharesVerify = config.listen.verify === undefined;
-  const app: App = new App(parts.app, (exchange, req) => {
-    const kind = kindOf(exchange.context.path);
-    if (kind === 0) return handle(app, exchange, req);
-    if (!sharesVerify) throw new SallyportError('not_found', { detail: 'verify has its own listener' });
-    return answerVerify(app, exchange, { allPeersTrusted: false, shared: true, tail: kind === 2 }, services);
-  });
-  return app;
+function createApps(first: Generation): Apps {
+  const { app: services } = first.parts;
+  const { verify, verifyH2, admin } = services.config.listen;
+  const native = (handlerOf: Generation['public']): App => new App(services, handlerOf);
+  return {
+    public: native(first.public),
+    verify: verify && native(first.verify),
+    verifyH2: verifyH2 && new Http2App(services, first.verifyH2, verifyH2.tls),
+    admin: admin && native(first.admin),
+  };
 }
 
-/** The gateway's listener: verify addresses and nothing else. */
-function createVerifyApp(parts: Parts, services: VerifyEndpointServices): App {
-  const { config } = parts.app;
-  const allPeersTrusted = config.listen.verify?.trustedPeers === 'all';
-  const kindOf = compileVerifyPaths(config.paths);
-  const app: App = new App(parts.app, (exchange) => {
-    const kind = kindOf(exchange.context.path);
-    if (kind === 0) throw new SallyportError('not_found', { detail: 'only verify is served here' });
-    answerVerify(app, exchange, { allPeersTrusted, shared: false, tail: kind === 2 }, services);
-  });
-  return app;
+function listed(apps: Apps): readonly (App | Http2App)[] {
+  return [apps.public, apps.verify, apps.verifyH2, apps.admin].filter((app) => app !== undefined);
 }
 
-/** The operator's listener: metrics and readiness. */
-function createAdminApp(parts: Parts, readiness: Readiness): App {
-  const { config, metrics } = parts.app;
-  const app: App = new App(parts.app, async (exchange) => {
-    const { method, path } = exchange.context;
-    if (method !== 'GET' && method !== 'HEAD') {
-      throw new SallyportError('method_not_allowed', { headers: [['allow', 'GET, HEAD']] });
+async function bind(apps: Apps, { listen }: Config, isShared: boolean) {
+  const on = (app: App | Http2App | undefined, at: { address: string; port: number } | undefined) =>
+    at === undefined ? undefined : app?.listen(at.address, at.port, isShared);
+  return {
+    publicPort: await apps.public.listen(listen.public.address, listen.public.port, isShared),
+    verifyPort: await on(apps.verify, listen.verify),
+    verifyH2Port: await on(apps.verifyH2, listen.verifyH2),
+    adminPort: await on(apps.admin, listen.admin),
+  };
+}
+
+async function drain(apps: Apps, { current }: Generations): Promise<void> {
+  const { config, metrics } = current.parts.app;
+  current.readiness.drain();
+  await sleep(config.shutdown.unreadyMs);
+  for (const app of listed(apps)) app.stopListening();
+  const deadline = performance.now() + config.shutdown.drainMs;
+  const { hot } = metrics;
+  let [quietSince, requests] = [performance.now(), hot.requests];
+  while (hot.connections > 0 && performance.now() < deadline) {
+    if (hot.inFlight > 0 || hot.requests !== requests || apps.verifyH2?.isBusy) {
+      [quietSince, requests] = [performance.now(), hot.requests];
     }
-    if (path === '/readyz') {
-      const { ready, body } = readiness.read();
-      return app.reply(exchange, plain(ready ? 200 : 503, 'application/json', JSON.stringify(body)));
-    }
-    if (path !== '/metrics' || !config.metrics.enabled) throw new SallyportError('not_found');
-    return app.reply(exchange, plain(200, 'text/plain; version=0.0.4; charset=utf-8', await metrics.exposition()));
-  });
-  return app;
-}
-
-function plain(status: number, type: string, body: string): Reply {
-  return { status, headers: [['content-type', type]], body };
+    if (performance.now() - quietSince >= DRAIN_QUIET_MS) return;
+    await sleep(DRAIN_POLL_MS);
+  }
 }
 
 function sleep(ms: number): Promise<void> {

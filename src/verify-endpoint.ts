@@ -1,5 +1,5 @@
-import { type App, isPersonLooking } from './core/app.ts';
-import type { Exchange } from './core/app-exchange.ts';
+import { type Answers, isPersonLooking } from './core/app-answers.ts';
+import type { BaseExchange } from './core/app-exchange.ts';
 import type { Paths } from './core/config/types.ts';
 import { isSallyportError } from './core/errors.ts';
 import type { Metrics } from './core/metrics.ts';
@@ -31,7 +31,12 @@ export function compileVerifyPaths(paths: Paths): (path: string) => 0 | 1 | 2 {
 }
 
 /** Decide and answer one verify request; synchronous unless the session look-up is not. */
-export function answerVerify(app: App, exchange: Exchange, entry: VerifyEntry, services: VerifyEndpointServices): void {
+export function answerVerify<E extends BaseExchange>(
+  app: Answers<E>,
+  exchange: E,
+  entry: VerifyEntry,
+  services: VerifyEndpointServices,
+): void {
   const decision = verify(exchange.context, entry, services.verify);
   if (!(decision instanceof Promise)) {
     answer(app, exchange, decision, services);
@@ -44,7 +49,12 @@ export function answerVerify(app: App, exchange: Exchange, entry: VerifyEntry, s
   );
 }
 
-function answer(app: App, exchange: Exchange, decision: Decision, services: VerifyEndpointServices): void {
+function answer<E extends BaseExchange>(
+  app: Answers<E>,
+  exchange: E,
+  decision: Decision,
+  services: VerifyEndpointServices,
+): void {
   if (!exchange.open) return;
   const { hot } = services.metrics;
   switch (decision.kind) {
@@ -62,7 +72,12 @@ function answer(app: App, exchange: Exchange, decision: Decision, services: Veri
 }
 
 /** 302 in every case: the gateway asks with its own method; the person's was GET or HEAD, or the operator chose 302. */
-function answerLogin(app: App, exchange: Exchange, decision: LoginDecision, services: VerifyEndpointServices): void {
+function answerLogin<E extends BaseExchange>(
+  app: Answers<E>,
+  exchange: E,
+  decision: LoginDecision,
+  services: VerifyEndpointServices,
+): void {
   const headers = decision.expireCookie ? expiredCookies(decision.site, services) : [];
   app.reply(exchange, { ...services.replies.redirect(exchange.context, decision.location, headers), status: 302 });
 }
@@ -72,7 +87,12 @@ function expiredCookies(site: SiteRuntime, { sessionCookies }: VerifyEndpointSer
   return (sessionCookies.get(site.site.name)?.expire ?? []).map((value) => ['set-cookie', value]);
 }
 
-function refuseVerify(app: App, exchange: Exchange, denial: Denial, services: VerifyEndpointServices): void {
+function refuseVerify<E extends BaseExchange>(
+  app: Answers<E>,
+  exchange: E,
+  denial: Denial,
+  services: VerifyEndpointServices,
+): void {
   const { code, reason, site, navigation, challenge, expireCookie, allow } = denial;
   const headers = expireCookie && site !== undefined ? expiredCookies(site, services) : [];
   if (code === 'insufficient_user_authentication' || code === 'invalid_token') {
@@ -89,7 +109,12 @@ function refuseVerify(app: App, exchange: Exchange, denial: Denial, services: Ve
 }
 
 /** An outage answers with the original request's site, so that CORS lets a script read the 503. */
-function failVerify(app: App, exchange: Exchange, error: unknown, services: VerifyEndpointServices): void {
+function failVerify<E extends BaseExchange>(
+  app: Answers<E>,
+  exchange: E,
+  error: unknown,
+  services: VerifyEndpointServices,
+): void {
   const site = services.verify.sites.find(exchange.context.forwardedHost);
   if (isSallyportError(error) && (error.code === 'store_unavailable' || error.code === 'idp_unavailable')) {
     const storeRetryS = Math.max(1, Math.ceil(services.verify.config.store.retryAfterMs / 1000));

@@ -15,13 +15,13 @@ export type AttackCase = {
 };
 
 /** All cases of one family found in a folder, in the order of the files. */
-export type AttackFile = { readonly file: string; readonly family: string; readonly cases: readonly AttackCase[] };
+export type AttackFile = { readonly file: string; readonly family: Family; readonly cases: readonly AttackCase[] };
 
 /** A folder, file or case that cannot be read as attack cases. The message names the place. */
 export class MalformedAttacks extends Error {}
 
 /** Families by the prefix of their case ids, for files that are not named after their family. */
-const FAMILY_BY_PREFIX: Readonly<Record<string, string>> = {
+const FAMILY_BY_PREFIX = {
   OR: 'open_redirect',
   CK: 'cookies',
   FH: 'forwarded_headers',
@@ -31,10 +31,13 @@ const FAMILY_BY_PREFIX: Readonly<Record<string, string>> = {
   CS: 'csrf_cors',
   CC: 'csrf_cors',
   HF: 'http_framing',
-};
+} as const;
+
+/** What the cases of a file attack. */
+export type Family = (typeof FAMILY_BY_PREFIX)[keyof typeof FAMILY_BY_PREFIX];
 
 /** Every family that the attack files know. */
-export const KNOWN_FAMILIES: readonly string[] = [...new Set(Object.values(FAMILY_BY_PREFIX))];
+export const KNOWN_FAMILIES: readonly Family[] = [...new Set(Object.values(FAMILY_BY_PREFIX))];
 
 /** Members that every case has and no family has to interpret. */
 export const COMMON_MEMBERS: ReadonlySet<string> = new Set(['id', 'input', 'expect', 'why', 'source', 'tier', 'note']);
@@ -98,11 +101,13 @@ function checkCase(value: unknown, place: string): AttackCase {
   };
 }
 
-function familyOf(stem: string, cases: readonly AttackCase[], path: string): string {
-  if (KNOWN_FAMILIES.includes(stem)) return stem;
-  const families = new Set(cases.map(({ id }) => FAMILY_BY_PREFIX[id.split('-')[0] ?? ''] ?? ''));
+function familyOf(stem: string, cases: readonly AttackCase[], path: string): Family {
+  const named = KNOWN_FAMILIES.find((family) => family === stem);
+  if (named !== undefined) return named;
+  const byPrefix: Readonly<Record<string, Family>> = FAMILY_BY_PREFIX;
+  const families = new Set(cases.map(({ id }) => byPrefix[id.split('-')[0] ?? '']));
   const [only] = families;
-  if (families.size === 1 && only) return only;
+  if (families.size === 1 && only !== undefined) return only;
   throw new MalformedAttacks(
     `${path}: neither the file name nor the case ids name one family (known: ${KNOWN_FAMILIES.join(', ')})`,
   );

@@ -19,6 +19,14 @@ export type InstanceSpec = {
   readonly redisUrl: string | undefined;
   /** Accepted signatures of bearer tokens; absent = no bearer tokens. */
   readonly bearerAlgs?: readonly string[];
+  /** Allowed foreign origins of the app host's site; absent = none. */
+  readonly origins?: readonly string[];
+  /** What verify answers for a path of no route; absent = any session passes. */
+  readonly unmatched?: 'session' | 'deny';
+  /** The telemetry sink, for versions that have one. */
+  readonly telemetry?: boolean;
+  /** All of routes.yaml; absent = the sample table of SECURITY section 0, every route to one service. */
+  readonly routes?: object;
 };
 
 /** Where the instance finds the parts that it talks to. */
@@ -48,7 +56,7 @@ export const TENANTS_URL = 'https://tenants.apps.example.test';
 export const ISSUER = 'https://idp.example.test';
 export const SECOND_ISSUER = 'https://idp2.example.test';
 /** Audience of bearer tokens for us. */
-const AUDIENCE = 'https://bff.example.test';
+export const AUDIENCE = 'https://bff.example.test';
 /** Header names that an allow answer carries, as configured below. */
 export const IDENTITY_HEADERS: readonly string[] = [
   'authorization',
@@ -151,12 +159,12 @@ function captureLog(create: typeof createLog, lines: Record<string, unknown>[]):
 function writeConfig(directory: string, spec: InstanceSpec, parts: InstanceParts): void {
   writeFileSync(join(directory, 'settings.yaml'), JSON.stringify(settings(spec), undefined, 2));
   writeFileSync(join(directory, 'idps.yaml'), JSON.stringify(idps(spec, parts), undefined, 2));
-  writeFileSync(join(directory, 'routes.yaml'), JSON.stringify(routes(parts), undefined, 2));
+  writeFileSync(join(directory, 'routes.yaml'), JSON.stringify(spec.routes ?? sampleRoutes(parts), undefined, 2));
 }
 
 // JSON is YAML: the files are written as data, so no value of a case can change their structure.
 function settings(spec: InstanceSpec): unknown {
-  const main = { public_url: MAIN_URL, hosts: ['app.example.test'], idp: 'main' };
+  const main = { public_url: MAIN_URL, hosts: ['app.example.test'], idp: 'main', origins: spec.origins ?? [] };
   const tenants = {
     public_url: TENANTS_URL,
     hosts: ['tenants.apps.example.test', '*.apps.example.test'],
@@ -178,7 +186,7 @@ function settings(spec: InstanceSpec): unknown {
         ? { kind: 'memory' }
         : { kind: 'redis', redis: { mode: 'single', url: spec.redisUrl, connect_timeout: '1s' } },
     login: { return_to: { default: '/', origins: ['https://*.apps.example.test'] } },
-    verify: { gateway: 'traefik', unmatched: 'session', csrf: 'origin' },
+    verify: { gateway: 'traefik', unmatched: spec.unmatched ?? 'session', csrf: 'origin' },
     identity_headers: {
       Authorization: { token: 'matched' },
       'X-User-Id': { principal: 'user_id' },
@@ -188,6 +196,7 @@ function settings(spec: InstanceSpec): unknown {
       'X-User-Roles': { principal: 'roles', join: ',' },
       'X-Auth-Session': { session: 'public_id' },
     },
+    ...(spec.telemetry === true ? { telemetry_sink: { enabled: true } } : {}),
     shutdown: { unready: '0s', drain: '1s' },
     log: { level: 'info', access: 'all' },
   };
@@ -224,7 +233,7 @@ function bearer(algs: readonly string[]): unknown {
   return { enabled: true, issuers: [entry(ISSUER, 'main'), entry(SECOND_ISSUER, 'idp2')] };
 }
 
-function routes(parts: InstanceParts): unknown {
+function sampleRoutes(parts: InstanceParts): unknown {
   const route = (id: string, path: string, rest: object): unknown => ({
     id,
     hosts: ['app.example.test'],

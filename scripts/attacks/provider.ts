@@ -31,6 +31,8 @@ export type ScriptedProvider = {
   readonly backchannelUrl: string;
   /** Set what every following token request gets. */
   arm(armed: Armed): void;
+  /** A valid access token for bearer calls (RFC 9068). */
+  accessToken(user: User, audience: string): Promise<string>;
   /** Token requests since the last `forget`. */
   readonly tokenRequests: readonly TokenRequest[];
   /** Bodies of revocation requests since the last `forget`. */
@@ -80,6 +82,7 @@ export async function startProvider(issuer: string): Promise<ScriptedProvider> {
     arm(next) {
       armed = next;
     },
+    accessToken: (user, audience) => signAccessToken(issuer, privateKey, user, audience),
     tokenRequests,
     revocations,
     forget() {
@@ -137,6 +140,14 @@ function signIdToken(issuer: string, key: SigningKey, { user, nonce, patch }: Ar
   }
   const kept = Object.fromEntries(Object.entries(claims).filter(([, value]) => value !== null));
   return new SignJWT(kept).setProtectedHeader({ alg: 'ES256', kid: KEY_ID, typ: 'JWT' }).sign(key);
+}
+
+function signAccessToken(issuer: string, key: SigningKey, user: User, audience: string): Promise<string> {
+  const now = Math.floor(Date.now() / 1000);
+  const claims = { iss: issuer, sub: user.sub, aud: audience, client_id: 'spa', iat: now, exp: now + ID_TOKEN_TTL_S };
+  return new SignJWT({ ...claims, jti: randomBytes(16).toString('base64url'), roles: user.roles })
+    .setProtectedHeader({ alg: 'ES256', kid: KEY_ID, typ: 'at+jwt' })
+    .sign(key);
 }
 
 /** Members of `token_response` that steer the transport; all others patch the JSON body or the ID token. */

@@ -85,7 +85,8 @@ function parseResponses(data: Buffer, method: string, closed: boolean): RawRespo
   while (offset < data.length) {
     const parsed = parseOne(data, offset, method, closed);
     if (parsed === undefined) break;
-    if (parsed.response.status >= 200) responses.push(parsed.response);
+    // 101 ends the HTTP part of a connection: it is an answer, unlike the other 1xx.
+    if (parsed.response.status >= 200 || parsed.response.status === 101) responses.push(parsed.response);
     offset = parsed.end;
   }
   return responses;

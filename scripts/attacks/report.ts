@@ -2,7 +2,8 @@ import type { AttackCase, Tier } from './cases.ts';
 
 /**
  * What became of a case. `unchecked` = nothing failed, but the case holds an expectation that the runner does not
- * know, so it is no pass. `skipped` = a part that the case needs is missing here. `not_run` = no runner for it yet.
+ * know, so it is no pass. `skipped` = a part that the case needs is missing here. `not_run` = it attacks what
+ * this version does not have.
  */
 export type Outcome = 'passed' | 'failed' | 'unchecked' | 'skipped' | 'not_run';
 

@@ -2,7 +2,7 @@ import type { AttackCase, AttackFile } from './cases.ts';
 import { MalformedAttacks } from './cases.ts';
 import { FAMILY_RUNNERS } from './families.ts';
 import { createLab, type FamilyRunner, type Lab } from './lab.ts';
-import { CaseLog, type CaseResult, undecided } from './report.ts';
+import { CaseLog, type CaseResult } from './report.ts';
 
 /** What a run gave. */
 export type AttackRun = {
@@ -20,24 +20,20 @@ export class WorldUnavailable extends Error {}
  */
 export async function runAttacks(files: readonly AttackFile[]): Promise<AttackRun> {
   const results: CaseResult[] = [];
-  let lab: Lab | undefined;
+  const lab = await openLab();
   const stray: unknown[] = [];
   const onStray = (reason: unknown): void => void stray.push(reason);
   process.on('unhandledRejection', onStray);
   process.on('uncaughtException', onStray);
   try {
     for (const { family, cases } of files) {
-      const runner = FAMILY_RUNNERS[family];
-      if (runner !== undefined) lab ??= await openLab();
       for (const attack of cases) {
-        if (runner === undefined || lab === undefined) {
-          results.push(undecided(family, attack, 'not_run', 'no runner for this family yet'));
-        } else results.push(withStray(await runOne(lab, runner, family, attack), stray));
+        results.push(withStray(await runOne(lab, FAMILY_RUNNERS[family], family, attack), stray));
       }
     }
-    return { results, peers: Object.fromEntries(lab?.world.peers.mapping ?? []) };
+    return { results, peers: Object.fromEntries(lab.world.peers.mapping) };
   } finally {
-    await lab?.close();
+    await lab.close();
     process.off('unhandledRejection', onStray);
     process.off('uncaughtException', onStray);
   }

@@ -8,6 +8,7 @@ export const USERS = {
   first: { sub: 'u1', username: 'ann', email: 'ann@example.test', roles: ['user', 'editor'] },
   second: { sub: 'u2', username: 'ben', email: 'ben@example.test', roles: ['user'] },
   third: { sub: 'u3', username: 'cal', email: 'cal@example.test', roles: ['user'] },
+  admin: { sub: 'u4', username: 'dee', email: 'dee@example.test', roles: ['user', 'admin'] },
 } as const satisfies Record<string, User>;
 
 /** The fixed test world of SECURITY section 0: provider, service, peers, and server instances by configuration. */

@@ -21,7 +21,7 @@ export async function startServer(options: { config: Config; log: Logger; clock?
   // Read by the native core when it is loaded, and only then (GATEWAYS §6): set before the first import of it.
   process.env['UWS_HTTP_MAX_HEADERS_SIZE'] = String(config.limits.headerBytes);
   const { createServer } = await import('../server.ts');
-  return createServer({ config, log, clock });
+  return createServer({ config, log, clock }, { isShared: false });
 }
 
 /**

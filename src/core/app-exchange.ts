@@ -1,4 +1,4 @@
-import type { HttpResponse } from 'uWebSockets.js';
+import type { HttpResponse, us_socket_context_t } from 'uWebSockets.js';
 import {
   PROBLEM_DUPLICATE,
   PROBLEM_FORWARDED,
@@ -27,6 +27,8 @@ export type Exchange = BaseExchange & {
   readonly res: HttpResponse;
   /** Runs once if the client leaves before the answer is written. */
   onAbort: (() => void) | undefined;
+  /** Set for a GET with a handshake key of the right length: what an upgrade needs. */
+  readonly socketContext: us_socket_context_t | undefined;
 };
 
 /** What the parser lets through and we do not (SECURITY §3), before any side effect. */

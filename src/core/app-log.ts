@@ -1,5 +1,5 @@
 import { type AddressMatcher, clientAddress } from './address.ts';
-import type { Exchange } from './app-exchange.ts';
+import type { BaseExchange } from './app-exchange.ts';
 import type { Clock } from './clock.ts';
 import type { RequestContext } from './context.ts';
 import type { DeniedLog } from './denied-log.ts';
@@ -22,7 +22,12 @@ export function clientIpOf(services: { readonly trusted: AddressMatcher }, conte
 }
 
 /** One line for a refusal, if its code's bucket has room (D-10). Paths without queries: those may hold secrets. */
-export function logRefusal(services: RequestLogServices, exchange: Exchange, code: ErrorCode, reason: string): void {
+export function logRefusal(
+  services: RequestLogServices,
+  exchange: BaseExchange,
+  code: ErrorCode,
+  reason: string,
+): void {
   const { denied, log } = services;
   const { level } = ERRORS[code];
   if (!log.isLevelEnabled(level)) return;
@@ -38,7 +43,7 @@ export function logRefusal(services: RequestLogServices, exchange: Exchange, cod
 }
 
 /** One line for an answered request (`log.access: all`). */
-export function logAccess(services: RequestLogServices, exchange: Exchange, status: number, code: string): void {
+export function logAccess(services: RequestLogServices, exchange: BaseExchange, status: number, code: string): void {
   const ms = services.clock.now() - exchange.startedAt;
   const line = { ...requestFields(services, exchange.context), status, ...(code === '' ? {} : { code }), ms };
   services.log.info(line, 'request');

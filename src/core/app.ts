@@ -1,23 +1,18 @@
-import uWS, { type HttpRequest, type HttpResponse, type TemplatedApp, type us_listen_socket } from 'uWebSockets.js';
+import uWS, {
+  type HttpRequest,
+  type HttpResponse,
+  type TemplatedApp,
+  type us_listen_socket,
+  type us_socket_context_t,
+} from 'uWebSockets.js';
+import { Answers, type AppServices, createReader } from './app-answers.ts';
 import { type Exchange, findRequestProblem } from './app-exchange.ts';
-import { clientIpOf, logAccess, logRefusal, type RequestLogServices } from './app-log.ts';
-import type { Audit } from './audit.ts';
-import type { Config } from './config/types.ts';
-import {
-  type ContextReader,
-  createContextReader,
-  PROBLEM_FRAMING,
-  PROBLEM_METHOD,
-  type RequestContext,
-} from './context.ts';
-import { randomToken } from './crypto.ts';
-import { isSallyportError } from './errors.ts';
+import { type SocketData, type SocketUser, socketBehaviour, socketBounds } from './app-websocket.ts';
+import { type ContextReader, PROBLEM_FRAMING, PROBLEM_METHOD } from './context.ts';
 import type { HeaderList } from './identity.ts';
-import type { Metrics } from './metrics.ts';
-import { isNavigation } from './origin.ts';
-import { type Problem, problemOf, type Replies, type Reply } from './problem.ts';
+import { LIMITS } from './limits.ts';
+import type { Reply } from './problem.ts';
 import { writeAllow, writeReply } from './reply.ts';
-import { canonicalHost, type SiteRuntime, type SiteTable } from './sites.ts';
 
 /** The native request: valid only until the first await. */
 export type NativeRequest = HttpRequest;
@@ -25,51 +20,49 @@ export type NativeRequest = HttpRequest;
 /** Handles one request on a listener. What it throws becomes a reply in the app. */
 export type Handler = (exchange: Exchange, req: NativeRequest) => void | Promise<void>;
 
-/** What listeners share. */
-export type AppServices = RequestLogServices & {
-  readonly config: Config;
-  readonly sites: SiteTable;
-  readonly replies: Replies;
-  readonly metrics: Metrics;
-  readonly audit: Audit;
-};
-
-/** Where a request arrived: the site of the host that the browser used, and that host's canonical text. */
-export type Located = { readonly site: SiteRuntime | undefined; readonly host: string };
-
 /**
  * A listener: one coarse native route, abort registration first, bounds, refusal of what the parser lets through
  * (SECURITY §3), and the one place where a throw becomes a reply (ARCHITECTURE §5).
  */
-export class App {
-  readonly #services: AppServices;
-  readonly #handle: Handler;
+export class App extends Answers<Exchange> {
+  #handle: Handler;
   readonly #native: TemplatedApp = uWS.App();
-  readonly #reader: ContextReader;
-  readonly #idPrefix = randomToken(6);
-  #idCounter = 0;
+  #reader: ContextReader;
+  #isClosing = false;
+  /** Users of the open WebSockets. */
+  readonly #sockets = new Set<SocketUser>();
+  #socketBounds = '';
   #listenSocket: us_listen_socket | undefined;
 
-  constructor(services: AppServices, handle: Handler) {
-    const { config, trusted, metrics } = services;
-    this.#services = services;
-    this.#handle = handle;
-    this.#reader = createContextReader({
-      trusted,
-      csrfHeader: config.csrf.header.toLowerCase(),
-      targetMaxBytes: config.limits.targetBytes,
-    });
-    this.#native.any('/*', (res, req) => this.#begin(res, req));
+  /** @param handlerOf makes the handler, which answers through this app. */
+  constructor(services: AppServices, handlerOf: (app: App) => Handler) {
+    super(services);
+    this.#handle = handlerOf(this);
+    this.#reader = createReader(services);
+    this.#native.any('/*', (res, req) => this.#begin(res, req, undefined));
+    this.#takeSockets();
     const countConnection = (_res: HttpResponse, change: unknown): void => {
-      metrics.hot.connections += Number(change);
+      services.metrics.hot.connections += Number(change);
     };
     this.#native.filter(countConnection);
   }
 
-  /** Bind exclusively; resolves to the port. @throws Error if the address is taken or not ours */
-  listen(address: string, port: number): Promise<number> {
+  /** From now on serve another configuration; requests under way end as they began. */
+  replace(services: AppServices, handlerOf: (app: App) => Handler): void {
+    this.services = services;
+    this.#handle = handlerOf(this);
+    this.#reader = createReader(services);
+    this.#takeSockets();
+  }
+
+  /**
+   * Bind; resolves to the port.
+   * @param isShared other processes of ours accept on the same port (D-22).
+   * @throws Error if the address is taken or not ours
+   */
+  listen(address: string, port: number, isShared: boolean): Promise<number> {
     return new Promise((resolve, reject) => {
-      listenExclusively(this.#native, address, port, (socket) => {
+      listenNatively(this.#native, address, port, isShared, (socket) => {
         if (socket === false) {
           reject(new Error(`cannot listen on ${address}:${port}: the address is taken or not ours`));
           return;
@@ -83,9 +76,10 @@ export class App {
   /** Answer. Bodies that were not read to their end close the connection: their rest must not become a request. */
   reply(exchange: Exchange, reply: Reply): void {
     const { context } = exchange;
-    const close = reply.status === 413 || (context.problems & (PROBLEM_FRAMING | PROBLEM_METHOD)) !== 0;
+    const unread = context.contentLength > LIMITS.ownBodyMaxBytes;
+    const close = unread || (context.problems & (PROBLEM_FRAMING | PROBLEM_METHOD)) !== 0;
     this.#write(exchange, () => {
-      writeReply(exchange.res, reply, context.method === 'HEAD', close || context.chunked);
+      writeReply(exchange.res, reply, context.method === 'HEAD', close || context.chunked || this.#isClosing);
       this.finished(exchange, reply.status, '');
     });
   }
@@ -93,42 +87,22 @@ export class App {
   /** Verify's allow answer. */
   allow(exchange: Exchange, headers: HeaderList): void {
     this.#write(exchange, () => {
-      writeAllow(exchange.res, headers, exchange.context.chunked);
+      writeAllow(exchange.res, headers, exchange.context.chunked || this.#isClosing);
       this.finished(exchange, 200, '');
     });
   }
 
-  /** Answer with an error of the table; counted, and logged within its bucket. */
-  refuse(exchange: Exchange, problem: Problem, reason: string): void {
-    if (!exchange.open) return;
-    const { hot } = this.#services.metrics;
-    hot.refused.set(problem.code, (hot.refused.get(problem.code) ?? 0) + 1);
-    logRefusal(this.#services, exchange, problem.code, reason);
-    if (problem.code === 'csrf_failed') this.#auditCsrf(exchange, problem, reason);
-    this.reply(exchange, this.#services.replies.problem(exchange.context, problem));
-  }
-
-  /** Turn whatever was thrown into an answer. */
-  fail(exchange: Exchange, error: unknown): void {
-    const { log, config } = this.#services;
-    const { context } = exchange;
-    const navigation = isPersonLooking(context);
-    const { site } = this.locate(context);
-    if (isSallyportError(error)) {
-      if (error.cause !== undefined) log.debug({ err: error, request_id: context.requestId }, 'cause of a refusal');
-      this.refuse(exchange, withRetryAfter(problemOf(error, navigation, site), config), error.detail ?? error.code);
-      return;
-    }
-    log.error({ err: error, request_id: context.requestId }, 'a defect was met while answering');
-    this.refuse(exchange, { code: 'internal_error', navigation, site }, 'defect');
-  }
-
-  /** Note an answer that somebody else wrote (verify's allow, the proxy). */
-  finished(exchange: Exchange, status: number, code: string): void {
-    if (!exchange.open) return;
-    exchange.open = false;
-    this.#services.metrics.hot.inFlight -= 1;
-    if (this.#services.config.log.access === 'all') logAccess(this.#services, exchange, status, code);
+  /**
+   * Accept a handshake: from now on the connection belongs to `user`, whose `onOpen` is called before this returns.
+   * @param subprotocol the one the service chose; empty = none.
+   */
+  upgrade(exchange: Exchange, user: SocketUser, subprotocol: string): void {
+    const { res, context, flight, socketContext } = exchange;
+    if (!exchange.open || socketContext === undefined) throw new TypeError('nothing to upgrade');
+    this.finished(exchange, 101, '');
+    const data: SocketData = { user, flight };
+    res.cork(() => void res.upgrade(data, context.webSocketKey, subprotocol, '', socketContext));
+    if (this.#isClosing) user.onLeave();
   }
 
   /** Keep the current context beyond this turn of the loop. */
@@ -136,15 +110,15 @@ export class App {
     this.#reader.keep();
   }
 
-  /** Host as a trusted proxy forwarded it, else as sent (R-001, R-005). */
-  locate(context: RequestContext): Located {
-    const text = context.trusted && context.forwardedHost !== '' ? context.forwardedHost : context.host;
-    const site = this.#services.sites.find(text);
-    return { site, host: site === undefined ? '' : canonicalHost(text, site.scheme) };
+  /** Each answer ends its connection. */
+  get isClosing(): boolean {
+    return this.#isClosing;
   }
 
-  /** Stop accepting; requests under way go on. */
+  /** Stop accepting; requests under way go on, and each answer from now on ends its connection. WebSockets end (1001). */
   stopListening(): void {
+    this.#isClosing = true;
+    for (const user of [...this.#sockets]) user.onLeave();
     if (this.#listenSocket !== undefined) uWS.us_listen_socket_close(this.#listenSocket);
     this.#listenSocket = undefined;
   }
@@ -154,21 +128,33 @@ export class App {
     this.#native.close();
   }
 
-  #begin(res: HttpResponse, req: HttpRequest): void {
+  #begin(res: HttpResponse, req: HttpRequest, socketContext: us_socket_context_t | undefined): void {
     let exchange: Exchange | undefined;
     res.onAborted(() => {
       if (exchange?.open === true) this.#abort(exchange);
     });
-    const { config, metrics, clock } = this.#services;
-    const { hot } = metrics;
-    hot.requests += 1;
-    hot.inFlight += 1;
+    const { clock, flight } = this.services;
     const context = this.#reader.read(res, req);
-    this.#idCounter += 1;
-    context.requestId = this.#idPrefix + this.#idCounter.toString(36);
-    exchange = { res, context, startedAt: clock.now(), open: true, onAbort: undefined };
-    const { limits } = config;
-    this.#run(exchange, req, hot.inFlight > limits.requestsInFlight || hot.connections > limits.connections);
+    const overloaded = this.enter(context);
+    exchange = { res, context, startedAt: clock.now(), flight, open: true, onAbort: undefined, socketContext };
+    this.#run(exchange, req, overloaded);
+  }
+
+  /**
+   * The native side calls every GET with a key of 24 characters a handshake, verify sub-requests too (GATEWAYS §6):
+   * it goes the way of all requests, and only a WebSocket route upgrades it. Registered anew when a configuration has
+   * other bounds; open sockets keep theirs.
+   */
+  #takeSockets(): void {
+    const bounds = socketBounds(this.services.config);
+    if (JSON.stringify(bounds) === this.#socketBounds) return;
+    this.#socketBounds = JSON.stringify(bounds);
+    const { log } = this.services;
+    const onDefect = (error: unknown): void => log.error({ err: error }, 'a defect was met on a WebSocket');
+    this.#native.ws<SocketData>('/*', {
+      ...socketBehaviour(bounds, this.#sockets, onDefect),
+      upgrade: (res, req, context) => this.#begin(res, req, context),
+    });
   }
 
   #run(exchange: Exchange, req: HttpRequest, overloaded: boolean): void {
@@ -201,18 +187,8 @@ export class App {
     });
   }
 
-  #auditCsrf({ context }: Exchange, { site }: Problem, reason: string): void {
-    this.#services.audit('csrf_refused', {
-      request_id: context.requestId,
-      client_ip: clientIpOf(this.#services, context),
-      reason,
-      ...(site === undefined ? {} : { site: site.site.name }),
-    });
-  }
-
   #abort(exchange: Exchange): void {
-    exchange.open = false;
-    this.#services.metrics.hot.inFlight -= 1;
+    this.left(exchange);
     exchange.onAbort?.();
   }
 }
@@ -225,24 +201,14 @@ type ListenWithOptions = (
   cb: (socket: us_listen_socket | false) => void,
 ) => void;
 
-function listenExclusively(
+function listenNatively(
   native: TemplatedApp,
   address: string,
   port: number,
+  isShared: boolean,
   done: (socket: us_listen_socket | false) => void,
 ): void {
-  const LIBUS_LISTEN_EXCLUSIVE_PORT = 1;
-  (native.listen as unknown as ListenWithOptions).call(native, address, port, LIBUS_LISTEN_EXCLUSIVE_PORT, done);
-}
-
-/** True for a top-level navigation of any method: a form's POST wants a page as well. */
-export function isPersonLooking(context: RequestContext): boolean {
-  if (isNavigation(context.method, context)) return true;
-  if (context.secFetchMode !== '') return context.secFetchMode === 'navigate' && context.secFetchDest === 'document';
-  return context.method === 'POST' && context.accept.includes('text/html');
-}
-
-function withRetryAfter(problem: Problem, config: Config): Problem {
-  if (problem.code !== 'store_unavailable' || problem.retryAfterS !== undefined) return problem;
-  return { ...problem, retryAfterS: Math.max(1, Math.ceil(config.store.retryAfterMs / 1000)) };
+  const [LIBUS_LISTEN_DEFAULT, LIBUS_LISTEN_EXCLUSIVE_PORT] = [0, 1];
+  const options = isShared ? LIBUS_LISTEN_DEFAULT : LIBUS_LISTEN_EXCLUSIVE_PORT;
+  (native.listen as unknown as ListenWithOptions).call(native, address, port, options, done);
 }

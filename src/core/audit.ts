@@ -7,6 +7,9 @@ export type AuditEvent =
   | 'logout'
   | 'logout_everywhere'
   | 'session_ended_by_tombstone'
+  | 'refresh_failed'
+  | 'refresh_denied'
+  | 'refresh_superseded'
   | 'csrf_refused'
   | 'identity_value_dropped';
 

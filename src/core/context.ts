@@ -72,6 +72,11 @@ const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PAT
 export type ContextReader = {
   /** Copy what the program reads of a request. The object is reused by the next call unless `keep` is called. */
   read(res: HttpResponse, req: HttpRequest): RequestContext;
+  /**
+   * The same of an HTTP/2 request.
+   * @param fields names and values in turn, pseudo-header fields among them (RFC 9113 §8.3).
+   */
+  readFields(fields: readonly string[], peer: Uint8Array): RequestContext;
   /** The last context outlives its turn (an await follows): the next request gets a new object. */
   keep(): void;
 };
@@ -95,19 +100,58 @@ export function createContextReader(options: {
       context.method = req.getCaseSensitiveMethod();
       context.path = req.getUrl();
       context.query = req.getQuery() ?? '';
-      if (!METHODS.has(context.method)) context.problems |= PROBLEM_METHOD;
-      if (context.path.length + context.query.length > targetMaxBytes) context.problems |= PROBLEM_TARGET_LENGTH;
-      else if (!isCleanTarget(context.path) || !isCleanTarget(context.query)) context.problems |= PROBLEM_TARGET;
+      judgeRequestLine(context, targetMaxBytes);
       req.forEach(visit);
       if (context.chunked && context.contentLength !== -1) context.problems |= PROBLEM_FRAMING;
       context.peer = new Uint8Array(res.getRemoteAddress());
       context.trusted = trusted(context.peer);
       return context;
     },
+    readFields(fields, peer) {
+      reset(context);
+      readFieldList(context, fields, csrfHeader);
+      judgeRequestLine(context, targetMaxBytes);
+      context.peer = peer;
+      context.trusted = trusted(peer);
+      return context;
+    },
     keep() {
       context = new RequestContext();
     },
   };
+}
+
+function judgeRequestLine(context: RequestContext, targetMaxBytes: number): void {
+  if (!METHODS.has(context.method)) context.problems |= PROBLEM_METHOD;
+  if (context.path.length + context.query.length > targetMaxBytes) context.problems |= PROBLEM_TARGET_LENGTH;
+  else if (!isCleanTarget(context.path) || !isCleanTarget(context.query)) context.problems |= PROBLEM_TARGET;
+}
+
+const COLON = 0x3a;
+
+function readFieldList(context: RequestContext, fields: readonly string[], csrfHeader: string): void {
+  context.method = '';
+  context.path = '';
+  context.query = '';
+  let authority = '';
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    const value = fields[i + 1] as string;
+    if (name.charCodeAt(0) !== COLON) readHeader(context, name, value, csrfHeader);
+    else if (name === ':method') context.method = value;
+    else if (name === ':path') readTarget(context, value);
+    else if (name === ':authority') authority = value;
+  }
+  if (authority === '') return;
+  // RFC 9113 §8.3.1: a Host that says something else makes the request malformed.
+  if (context.host !== '' && context.host !== authority) context.problems |= PROBLEM_DUPLICATE;
+  context.host = authority;
+}
+
+function readTarget(context: RequestContext, target: string): void {
+  const question = target.indexOf('?');
+  context.path = question === -1 ? target : target.slice(0, question);
+  context.query = question === -1 ? '' : target.slice(question + 1);
 }
 
 /** Switch on the name's length first: most of a browser's headers are of no interest to us (D-08). */

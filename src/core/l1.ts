@@ -47,6 +47,7 @@ export class L1 {
   readonly counts: L1Counts = { hits: 0, misses: 0, evictions: 0, invalidations: 0, flushes: 0 };
   readonly #options: L1Options;
   readonly #changes: StoreChanges;
+  readonly #ignoreChanges: () => void;
   readonly #entries = new Map<string, Entry>();
   readonly #byLocator = new Map<string, Entry>();
   /** The marks of loads under way. */
@@ -57,10 +58,16 @@ export class L1 {
   constructor(options: L1Options) {
     this.#options = options;
     this.#changes = options.changes;
-    options.changes.onInvalidate((what, locator) => {
+    this.#ignoreChanges = options.changes.onInvalidate((what, locator) => {
       if (what === 'session') this.#invalidate(locator);
       else if (what === 'all') this.#flush();
     });
+  }
+
+  /** Hear of no more changes. It must not be asked any more then. */
+  close(): void {
+    this.#ignoreChanges();
+    this.#flush();
   }
 
   get size(): number {

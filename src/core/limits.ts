@@ -39,6 +39,18 @@ export const LIMITS = {
   jwksRetryMs: 2_000,
   /** Cool-down between JWKS refetches for an unknown `kid` (R-092). */
   jwksCooldownMs: 30_000,
+  /** Refreshes under way in one process, waiting ones included; above it tokens stay as they are. */
+  refreshesMax: 1_024,
+  /** Sessions whose pause after a failed refresh is remembered; others find it in the store. */
+  refreshPausesMax: 10_000,
+  /** Least time between two refreshes of one session. */
+  refreshIntervalMinMs: 1_000,
+  /** The same, where a caller asks for a refresh although the token is good. */
+  refreshForcedIntervalMs: 10_000,
+  /** How long a lease outlasts the total deadline of the provider's calls (D-19). */
+  leaseSlackMs: 5_000,
+  /** How long a refreshed token waits for a store that is down before it is given up. */
+  refreshStoreMs: 60_000,
   /** Name and value of one cookie that we set (R-034). */
   cookieMaxBytes: 4_096,
   /** Sealed record of one session in the store. */
@@ -61,4 +73,44 @@ export const LIMITS = {
   pathSegmentsMax: 256,
   /** Addresses read of one X-Forwarded-For header. */
   forwardedForMax: 32,
+  /** Waiting for a WebSocket's client before its service is paused (D-31). */
+  webSocketClientBytes: 65_536,
+  /** Waiting for a WebSocket's service, one message more, before the socket is closed with 1013 (D-31). */
+  webSocketServiceBytes: 1_048_576,
+  /** How often limits and signs of life of WebSockets are looked at. */
+  webSocketSweepMs: 1_000,
+  /** Sessions of WebSockets are read again so often while the store does not tell of changes (D-32). */
+  webSocketPollMs: 10_000,
+  /** Sessions of WebSockets that are read again at once, when anything may have changed. */
+  webSocketRereads: 256,
+  /** A client may take so long to read what precedes its close frame. */
+  webSocketGoodbyeMs: 5_000,
+  /** Connections of the HTTP/2 listener in one process; a gateway needs a handful. */
+  http2Connections: 1_000,
+  /** Streams at once on one of them; gateways open another connection above it. */
+  http2Streams: 512,
+  /** Memory of one connection: 512 streams with 32 KiB of headers each are half of it. */
+  http2ConnectionMemoryMiB: 32,
+  /** Header fields of one request, pseudo-header fields included. */
+  http2HeaderFields: 128,
+  /** Entries of one SETTINGS frame. */
+  http2SettingsEntries: 32,
+  /** Resets by the peer that one connection may have saved up: all its streams several times over. */
+  http2ResetsBurst: 2_048,
+  /** Resets a second beyond that; above it the connection ends (rapid reset, CVE-2023-44487). */
+  http2ResetsPerSecond: 1_000,
+  /** PING frames a second on one connection. */
+  http2PingsPerSecond: 100,
+  /** SETTINGS frames a second on one connection. */
+  http2SettingsPerSecond: 20,
+  /** What a connection may send in a second beyond one header list and one first window for each stream it opens. */
+  http2BytesPerSecond: 1_048_576,
+  /** A stream that is neither answered nor read in this time is reset: closed windows hold no memory. */
+  http2StreamMs: 30_000,
+  /** A connection without a stream for this long is closed with GOAWAY; gateways let go after 90 s themselves. */
+  http2IdleMs: 180_000,
+  /** The same before its first stream. */
+  http2FirstStreamMs: 30_000,
+  /** Time for the TLS handshake. */
+  http2HandshakeMs: 10_000,
 } as const;

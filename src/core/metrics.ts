@@ -22,8 +22,14 @@ export type Metrics = {
   /** Logins by outcome: `ok` or an error code. */
   readonly logins: Counter<'idp' | 'outcome'>;
   readonly logouts: Counter<'kind'>;
+  /** Refreshes by outcome: `renewed`, `kept_<error code>`, `ended`, `superseded`. */
+  readonly refreshes: Counter<'idp' | 'outcome'>;
+  /** Refreshes under way in this process. */
+  readonly refreshesInFlight: Gauge;
   /** Prometheus text exposition. */
   exposition(): Promise<string>;
+  /** The same as plain data, for the sum over several processes. */
+  snapshot(): Promise<readonly object[]>;
 };
 
 /** Where numbers are read when somebody asks for them. */
@@ -99,7 +105,25 @@ export function createMetrics(sources: MetricSources): Metrics {
       registers,
     }),
     logouts: new Counter({ name: 'sallyport_logouts_total', help: 'Sign-outs', labelNames: ['kind'], registers }),
+    ...createRefreshMetrics(registers),
     exposition: () => registry.metrics(),
+    snapshot: () => registry.getMetricsAsJSON(),
+  };
+}
+
+function createRefreshMetrics(registers: Registry[]): Pick<Metrics, 'refreshes' | 'refreshesInFlight'> {
+  return {
+    refreshes: new Counter({
+      name: 'sallyport_refreshes_total',
+      help: 'Token refreshes by outcome',
+      labelNames: ['idp', 'outcome'],
+      registers,
+    }),
+    refreshesInFlight: new Gauge({
+      name: 'sallyport_refreshes_in_flight',
+      help: 'Token refreshes under way',
+      registers,
+    }),
   };
 }
 

@@ -17,6 +17,9 @@ export type OriginRules = {
   preflightHeaders(site: SiteRuntime, context: RequestContext): HeaderPairs | undefined;
 };
 
+/** What browsers write in Sec-Fetch-Site (Fetch Metadata §2.4); empty = nothing. */
+const FETCH_SITES: ReadonlySet<string> = new Set(['', 'same-origin', 'same-site', 'cross-site', 'none']);
+
 /** HEAD, GET and OPTIONS change nothing (RFC 9110 §9.2.1); everything else is unsafe. */
 export function isUnsafeMethod(method: string): boolean {
   return method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS';
@@ -87,7 +90,8 @@ export function originProblem(
   silent: 'allow' | 'refuse',
 ): string | undefined {
   const { secFetchSite, origin, referer } = context;
-  if (secFetchSite === 'none') return 'fetch_site';
+  // A value of the standard in another spelling was written by no browser (CC-026).
+  if (secFetchSite === 'none' || !FETCH_SITES.has(secFetchSite)) return 'fetch_site';
   // A listed foreign origin may be of another site; one of our own hosts cannot be, so somebody lies (D-44, CC-022).
   if (secFetchSite === 'cross-site') return isListed(site, origin) ? undefined : 'fetch_site';
   if (origin !== '') return site.allowsOrigin(origin) ? undefined : 'origin';

@@ -44,15 +44,20 @@ export function writeAllow(res: HttpResponse, headers: HeaderList, close: boolea
  * @throws TypeError for a header that cannot be written; nothing has been written then.
  */
 export function writeReply(res: HttpResponse, reply: Reply, head: boolean, close: boolean): void {
-  for (const [name, value] of reply.headers) {
-    if (!isToken(name) || !isFieldValue(value)) throw new TypeError(`response header ${name} cannot be written`);
-  }
+  checkHeaders(reply);
   res.cork(() => {
     res.writeStatus(STATUS.get(reply.status) ?? String(reply.status));
     for (const [name, value] of reply.headers) res.writeHeader(name, value);
     if (head) res.endWithoutBody(Buffer.byteLength(reply.body), close);
     else res.end(reply.body, close);
   });
+}
+
+/** Names are lower-case tokens, values hold no control characters. @throws TypeError for a header that cannot be written */
+export function checkHeaders({ headers }: Reply): void {
+  for (const [name, value] of headers) {
+    if (!isToken(name) || !isFieldValue(value)) throw new TypeError(`response header ${name} cannot be written`);
+  }
 }
 
 /** RFC 9110 §5.6.2, in lower case. */

@@ -71,9 +71,9 @@ export class RespConnection {
     return this.#attempt?.isUp ?? false;
   }
 
-  /** Send bytes of one or more commands. Only while up. */
+  /** Send one or more commands, in ASCII. Only while up. */
   write(text: string): void {
-    this.#attempt?.socket.write(text);
+    this.#attempt?.socket.write(text, 'latin1');
   }
 
   /** Give the connection up and open another one. */

@@ -12,14 +12,17 @@ export function isAddressAllowed(route: CompiledRoute, context: RequestContext, 
   return address !== undefined && route.allowsAddress(address);
 }
 
-/** Why a live session does not count at this site and time, for the log; undefined = it does. */
+/**
+ * Why a live session does not count at this site and time, for the log; undefined = it does, if its token is fresh or
+ * can be renewed (freshness.ts).
+ */
 export function findSessionProblem(
   session: Session,
   site: SiteRuntime,
   now: number,
 ): 'other_site' | 'token_expired' | undefined {
   if (session.hot.site !== site.site.name) return 'other_site';
-  return now >= session.hot.tokenExpiresAt ? 'token_expired' : undefined;
+  return now >= session.hot.tokenExpiresAt && !session.hot.renewable ? 'token_expired' : undefined;
 }
 
 /**

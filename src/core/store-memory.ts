@@ -65,6 +65,7 @@ class MemoryStore implements SessionStore {
   /** Every change is ours and told at once. */
   readonly changes = new ChangeHub(() => Number.POSITIVE_INFINITY);
   readonly reads: StoreReadCounts = { lookups: 0, writes: 0, refused: 0 };
+  readonly leases = createMemoryLeases((locator) => this.changes.lease(locator));
   readonly #sessionsMax: number;
   readonly #marksMax: number;
   readonly #recordMaxBytes: number;

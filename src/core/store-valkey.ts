@@ -12,6 +12,7 @@ import type {
   StoreChanges,
   StoredHot,
   StoredSession,
+  StoreLeases,
   StoreReadCounts,
   StoreStatus,
 } from './store.ts';
@@ -53,7 +54,7 @@ export type ValkeyStoreOptions = {
  * connection has gone silent.
  *
  * Keys below the prefix: `s:{locator}` the session (hash: `r` revision, `n` last seen, `e` end in the callers' clock,
- * `h` hot, `c` cold, `t:<hash>` service tokens), `u:{subject}` and `p:{provider session}` sorted sets of locators by
+ * `h` hot, `c` cold, `b` pause after a failed refresh, `t:<hash>` service tokens), `l:{locator}:<name>` its leases, `u:{subject}` and `p:{provider session}` sorted sets of locators by
  * absolute end, `x:u:{…}` and `x:p:{…}` tombstones (hash: `w` written at, `u` in force until), `o:<id>` and `j:<id>`
  * consumed once. Each key has an expiry. A hot read is one HMGET.
  *
@@ -65,6 +66,7 @@ export function createValkeyStore(options: ValkeyStoreOptions): SessionStore {
 
 class ValkeyStore implements SessionStore {
   readonly kind = 'redis';
+  readonly leases: StoreLeases;
   readonly #prefix: string;
   readonly #connection: ValkeyConnection;
   readonly #reader: StoreReader;
@@ -77,6 +79,7 @@ class ValkeyStore implements SessionStore {
     this.#faults = new StoreFaults(redis, onError);
     const shared = { faults: this.#faults, onUp: () => this.#onUp() };
     this.#connection = new ValkeyConnection(redis, { ...shared, onDemoted: () => this.#renew('READONLY') });
+    this.leases = createValkeyLeases(this.#connection, redis.keyPrefix);
     this.#reader = new StoreReader({ redis, pendingMax: pendingReadsMax ?? LIMITS.pendingStoreReads, ...shared });
     this.#tracking = tracking && new StoreTracking({ redis, ...tracking });
   }

@@ -7,7 +7,8 @@ import type { Config } from './config/types.ts';
 import { PROBLEM_DUPLICATE, PROBLEM_FORWARDED, type RequestContext } from './context.ts';
 import { CONFLICTING_HANDLE, findHandle, NO_HANDLE } from './cookie.ts';
 import { equalSecret } from './crypto.ts';
-import type { ErrorCode } from './errors.ts';
+import { type ErrorCode, SallyportError } from './errors.ts';
+import type { Freshness, Renewal } from './freshness.ts';
 import type { HeaderList, IdentityHeaders } from './identity.ts';
 import { isNavigation, isPreflight, isUnsafeMethod, originProblem } from './origin.ts';
 import { AMBIGUOUS, canonicalPath, isCleanTarget } from './path.ts';
@@ -49,6 +50,7 @@ export type VerifyServices = {
   readonly sites: SiteTable;
   readonly routes: RouteTable;
   readonly sessions: Sessions;
+  readonly freshness: Freshness;
   /** Absent: bearer tokens are not accepted, and the Authorization header is ignored. */
   readonly bearer?: BearerTokens | undefined;
   readonly identity: IdentityHeaders;
@@ -87,8 +89,8 @@ export const NO_BEARER = 'no_bearer';
 
 /**
  * Decide a ForwardAuth request (SPEC §6, D-01 to D-09) for the Traefik header family. Synchronous but for the session
- * look-up, which may be a promise.
- * @throws never for what a client sends; `store_unavailable` rejects the promise.
+ * look-up and the wait for a new token, which may be promises.
+ * @throws never for what a client sends; `store_unavailable` and `idp_unavailable` reject the promise.
  */
 export function verify(
   context: RequestContext,
@@ -136,7 +138,9 @@ function openInquiry(
   if (entry.shared && isOwnPath(path, services.config.paths)) return deny('not_found', 'own_path', site, navigation);
   const handshake = forwardedProto === 'ws' || forwardedProto === 'wss' || context.webSocketKey !== '';
   const match = services.routes.find(canonicalHost(forwardedHost, scheme), path, method);
-  if (match.kind === 'method') return methodNotAllowed(site, navigation, match.allow);
+  if (match.kind === 'method') {
+    return deny('method_not_allowed', 'route_method', site, navigation, '', false, match.allow);
+  }
   if (match.kind === 'none' && services.config.verify.unmatched === 'deny') {
     return deny('access_denied', 'unmatched', site, navigation);
   }
@@ -156,34 +160,49 @@ function decide(inquiry: Inquiry, services: VerifyServices): Decision | Promise<
   // A bearer token decides alone: no fall-back to the cookie beside it (R-088).
   const bearer = auth === 'session' ? undefined : services.bearer;
   const token = bearer === undefined ? undefined : findBearerToken(context.authorization);
-  if (bearer !== undefined && token !== undefined) return decideBearer(inquiry, bearer.check(token), services);
+  if (bearer !== undefined && token !== undefined) {
+    const result = bearer.check(token);
+    if (result instanceof Promise) return result.then((value) => judgeBearer(inquiry, value, services));
+    return judgeBearer(inquiry, result, services);
+  }
   if (auth === 'bearer') return deny('authentication_required', NO_BEARER, site, isNavigation(method, context));
   const handle = findHandle(context.cookie, site.site.cookie.name);
   if (handle === NO_HANDLE) return withoutSession(inquiry, 'no_cookie', services);
   if (handle === CONFLICTING_HANDLE) return withoutSession(inquiry, 'conflicting_cookies', services);
   const found = services.sessions.find(handle, true);
-  if (found instanceof Promise) return found.then((session) => judge(inquiry, session, services));
-  return judge(inquiry, found, services);
+  if (found instanceof Promise) return found.then((session) => judge(inquiry, handle, session, services));
+  return judge(inquiry, handle, found, services);
 }
 
 /** The session is known, or known to be absent. */
-function judge(inquiry: Inquiry, session: Session | undefined, services: VerifyServices): Decision {
-  const { context, site, method } = inquiry;
+function judge(
+  inquiry: Inquiry,
+  handle: string,
+  session: Session | undefined,
+  services: VerifyServices,
+): Decision | Promise<Decision> {
+  const { freshness } = services;
   if (session === undefined) return withoutSession(inquiry, 'unknown_session', services);
-  const unusable = findSessionProblem(session, site, services.clock.now());
+  const unusable = findSessionProblem(session, inquiry.site, services.clock.now());
   if (unusable !== undefined) return withoutSession(inquiry, unusable, services);
+  if (freshness.isFresh(handle, session)) return judgeUsable(inquiry, session, services);
+  return freshness.renew(handle, session).then((renewal) => judgeRenewal(inquiry, renewal, services));
+}
+
+/** The token had expired (D-06). */
+function judgeRenewal(inquiry: Inquiry, renewal: Renewal, services: VerifyServices): Decision {
+  if (renewal.kind === 'ended') return withoutSession(inquiry, renewal.reason, services);
+  if (renewal.kind === 'stale' && services.config.verify.expiredToken === 'unavailable') {
+    throw new SallyportError('idp_unavailable', { detail: 'token_expired', retryAfterS: renewal.retryAfterS });
+  }
+  return judgeUsable(inquiry, renewal.session, services);
+}
+
+function judgeUsable(inquiry: Inquiry, session: Session, services: VerifyServices): Decision {
+  const { context, site, method } = inquiry;
   const problem = csrfProblem(inquiry, services);
   if (problem !== undefined) return deny('csrf_failed', problem, site, isNavigation(method, context));
   return admit(inquiry, session, true, services);
-}
-
-function decideBearer(
-  inquiry: Inquiry,
-  result: BearerResult | Promise<BearerResult>,
-  services: VerifyServices,
-): Decision | Promise<Decision> {
-  if (result instanceof Promise) return result.then((value) => judgeBearer(inquiry, value, services));
-  return judgeBearer(inquiry, result, services);
 }
 
 /** No CSRF rule: no browser attaches a bearer token by itself. No redirect: its bearer has no use for our login. */
@@ -192,16 +211,7 @@ function judgeBearer(inquiry: Inquiry, result: BearerResult, services: VerifySer
   const { context, site, method } = inquiry;
   const { code, reason, description } = result;
   const challenge = `, error_description="${description}"`;
-  return {
-    kind: 'deny',
-    code,
-    reason,
-    site,
-    navigation: isNavigation(method, context),
-    expireCookie: false,
-    challenge,
-    allow: '',
-  };
+  return deny(code, reason, site, isNavigation(method, context), challenge);
 }
 
 /** It is known who asks: may they pass? `canLogin`: a step-up may be a redirect. */
@@ -218,16 +228,13 @@ function admit(inquiry: Inquiry, session: Session, canLogin: boolean, services: 
 }
 
 function csrfProblem(inquiry: Inquiry, services: VerifyServices): string | undefined {
+  const { context, site } = inquiry;
   const mode = inquiry.route?.route.csrf ?? 'unsafe';
   if (services.config.verify.csrf === 'none' || mode === 'none') return undefined;
-  if (inquiry.handshake) return handshakeProblem(inquiry);
+  // Browsers send cookies with a cross-site handshake and no preflight: Origin is the only proof (R-154).
+  if (inquiry.handshake) return context.origin === '' || site.allowsOrigin(context.origin) ? undefined : 'origin';
   if (mode === 'unsafe' && !isUnsafeMethod(inquiry.method)) return undefined;
-  return originProblem(inquiry.context, inquiry.site, 'allow');
-}
-
-/** Browsers send cookies with a cross-site handshake and no preflight: Origin is the only proof (R-154). */
-function handshakeProblem({ context, site }: Inquiry): string | undefined {
-  return context.origin === '' || site.allowsOrigin(context.origin) ? undefined : 'origin';
+  return originProblem(context, site, 'allow');
 }
 
 /** Nobody is signed in: pass on optional routes, send people to the login, tell programs 401 (SPEC §6). */
@@ -237,16 +244,7 @@ function withoutSession(inquiry: Inquiry, reason: string, services: VerifyServic
   const navigation = isNavigation(method, context);
   const expireCookie = reason === 'conflicting_cookies';
   if (wantsLogin(inquiry, navigation, services)) return login(inquiry, services, '', expireCookie);
-  return {
-    kind: 'deny',
-    code: 'authentication_required',
-    reason,
-    site,
-    navigation,
-    expireCookie,
-    challenge: '',
-    allow: '',
-  };
+  return deny('authentication_required', reason, site, navigation, '', expireCookie);
 }
 
 /**
@@ -280,7 +278,7 @@ function refuseAccess(
     return login(inquiry, services, acrPart + agePart, false);
   }
   const challenge = (acr === '' ? '' : `, acr_values="${acr}"`) + (maxAgeS === undefined ? '' : `, max_age=${maxAgeS}`);
-  return { kind: 'deny', code, reason, site, navigation, expireCookie: false, challenge, allow: '' };
+  return deny(code, reason, site, navigation, challenge);
 }
 
 function login(inquiry: Inquiry, services: VerifyServices, extra: string, expireCookie: boolean): Decision {
@@ -289,11 +287,14 @@ function login(inquiry: Inquiry, services: VerifyServices, extra: string, expire
   return { kind: 'login', location: loginLocation(site, original, services.returnTo, extra), site, expireCookie };
 }
 
-function deny(code: ErrorCode, reason: string, site: SiteRuntime | undefined, navigation: boolean): Denial {
-  return { kind: 'deny', code, reason, site, navigation, expireCookie: false, challenge: '', allow: '' };
-}
-
-function methodNotAllowed(site: SiteRuntime, navigation: boolean, allow: string): Denial {
-  const [code, reason] = ['method_not_allowed', 'route_method'] as const;
-  return { kind: 'deny', code, reason, site, navigation, expireCookie: false, challenge: '', allow };
+function deny(
+  code: ErrorCode,
+  reason: string,
+  site: SiteRuntime | undefined,
+  navigation: boolean,
+  challenge = '',
+  expireCookie = false,
+  allow = '',
+): Denial {
+  return { kind: 'deny', code, reason, site, navigation, expireCookie, challenge, allow };
 }

@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts';
 import type { Config } from '../core/config/types.ts';
 import type { RequestContext } from '../core/context.ts';
 import type { KeyRing } from '../core/crypto.ts';
+import type { Refresh } from '../core/freshness.ts';
 import type { Logger } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { Replies } from '../core/problem.ts';
@@ -35,6 +36,7 @@ export type FlowServices = {
   readonly ring: KeyRing;
   readonly clock: Clock;
   readonly idps: ReadonlyMap<string, IdpRuntime>;
+  readonly refresh: Refresh;
   readonly returnTo: ReturnToCheck;
   readonly replies: Replies;
   readonly cookies: ReadonlyMap<string, SiteCookies>;

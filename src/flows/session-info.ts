@@ -18,14 +18,22 @@ export async function describeSession(request: FlowRequest, services: FlowServic
   const slide = services.config.session.checkSlides && params.get('slide') !== 'false';
   const handle = findHandle(context.cookie, site.site.cookie.name);
   const found = handle.length === LIMITS.handleLength ? await services.sessions.find(handle, slide) : undefined;
+  const session = found?.hot.site === site.site.name ? await findRenewed(handle, found, services) : undefined;
   const now = services.clock.now();
-  const session =
-    found !== undefined && found.hot.site === site.site.name && now < found.hot.tokenExpiresAt ? found : undefined;
   const body =
     session === undefined
       ? { authenticated: false, login_url: site.loginUrl }
       : describe(session, slide, now, request, services);
   return services.replies.json(context, site, 200, body, [['vary', 'Cookie']]);
+}
+
+/** The session, with a new token if it needs one; a session without one is still a session while it may get one. */
+async function findRenewed(handle: string, session: Session, services: FlowServices): Promise<Session | undefined> {
+  const { refresh } = services;
+  if (refresh.isFresh(handle, session)) return session;
+  if (!session.hot.renewable) return undefined;
+  const renewal = await refresh.renew(handle, session);
+  return renewal.kind === 'ended' ? undefined : renewal.session;
 }
 
 function describe(
@@ -36,6 +44,8 @@ function describe(
   services: FlowServices,
 ): object {
   const { hot, lastSeenAt } = session;
+  // A token that cannot be renewed ends the session for every use of it.
+  const tokenEnd = hot.renewable ? Number.POSITIVE_INFINITY : hot.tokenExpiresAt;
   const idleEnd = (slide ? now : lastSeenAt) + hot.idleMs;
   const user: Record<string, unknown> = {};
   for (const name of services.config.session.exposedClaims) {
@@ -45,8 +55,7 @@ function describe(
     authenticated: true,
     user,
     idp: hot.idp,
-    // Without refresh the access token's end is the session's end for every use of it.
-    expires_in: secondsUntil(Math.min(idleEnd, hot.absoluteAt, hot.tokenExpiresAt), now),
+    expires_in: secondsUntil(Math.min(idleEnd, hot.absoluteAt, tokenEnd), now),
     absolute_expires_in: secondsUntil(hot.absoluteAt, now),
     login_url: site.loginUrl,
     logout_url: site.logoutUrl,

@@ -11,6 +11,8 @@ import type { IdpRuntime } from './idp.ts';
 export type TokenSet = {
   readonly accessToken: string;
   readonly tokenType: string;
+  /** When it was asked for, ms since the epoch. */
+  readonly issuedAt: number;
   /** End of the access token, ms since the epoch. */
   readonly expiresAt: number;
   readonly scopes: readonly string[];
@@ -66,6 +68,7 @@ export async function exchangeCode(runtime: IdpRuntime, exchange: CodeExchange, 
     return {
       accessToken: checkToken(result.access_token),
       tokenType: result.token_type,
+      issuedAt: now,
       expiresAt: now + (result.expires_in === undefined ? idp.refreshWithoutExpiryMs : result.expires_in * 1000),
       scopes: result.scope === undefined ? idp.scopes : result.scope.split(' ').filter((scope) => scope !== ''),
       refreshToken: result.refresh_token === undefined ? undefined : checkToken(result.refresh_token),
@@ -97,7 +100,7 @@ export async function fetchUserinfo(runtime: IdpRuntime, accessToken: string, su
  * @param tokens refresh token first: revoking it ends the grant at most providers.
  */
 export function revokeInBackground(
-  services: FlowServices,
+  services: Pick<FlowServices, 'log'>,
   runtime: IdpRuntime,
   tokens: readonly (string | undefined)[],
 ): void {
@@ -120,8 +123,12 @@ export function revokeInBackground(
   revoke().catch((error: unknown) => log.warn({ err: error, idp: runtime.idp.name }, 'token revocation failed'));
 }
 
-/** oauth4webapi validates claims; the signature is a call of its own (D-35). Keys come from the pinned JWKS only. */
-async function verifySignature(
+/**
+ * The signature and `at_hash` of an ID token whose claims oauth4webapi has validated (D-35). Keys come from the pinned
+ * JWKS only.
+ * @throws callback_invalid, a JOSE error, or what reading the keys throws.
+ */
+export async function verifySignature(
   runtime: IdpRuntime,
   idToken: string,
   accessToken: string,
@@ -160,8 +167,9 @@ function accessTokenHash(accessToken: string, alg: string): string {
 /**
  * A JWT access token must be meant for one of `audiences.accept`, where the configuration names any (SPEC §2.6). An
  * opaque one cannot be judged.
+ * @throws token_audience_mismatch
  */
-function checkAudience(accessToken: string, accept: readonly string[]): void {
+export function checkAudience(accessToken: string, accept: readonly string[]): void {
   if (accept.length === 0 || accessToken.split('.').length !== 3) return;
   const received = readAudience(accessToken);
   if (received === undefined || received.some((audience) => accept.includes(audience))) return;
@@ -179,16 +187,19 @@ function readAudience(accessToken: string): readonly string[] | undefined {
   }
 }
 
-/** RFC 6749 Appendix A.12: visible ASCII; anything else could break a header. Bounded by R-013. */
-function checkToken(token: string): string {
+/**
+ * RFC 6749 Appendix A.12: visible ASCII; anything else could break a header. Bounded by R-013.
+ * @throws idp_bad_response
+ */
+export function checkToken(token: string): string {
   if (token.length > LIMITS.tokenMaxChars || !/^[\x20-\x7e]+$/.test(token)) {
     throw new SallyportError('idp_bad_response', { detail: 'a token is too long or holds odd characters' });
   }
   return token;
 }
 
-/** By class and code only (ARCHITECTURE §5). Texts of the provider stay out of pages and logs. */
-function classifyTokenError(error: unknown): Error {
+/** Our error for a failed token call, by class and code only (ARCHITECTURE §5): texts of the provider stay out. */
+export function classifyTokenError(error: unknown): Error {
   if (isSallyportError(error)) return error;
   if (error instanceof oauth.ResponseBodyError) {
     const detail = `the provider answered ${error.status} ${safeCode(error.error)}`;

@@ -3,6 +3,7 @@ import { findBearerToken } from '../core/bearer.ts';
 import type { RequestContext } from '../core/context.ts';
 import { CONFLICTING_HANDLE, findHandle, NO_HANDLE } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
+import type { Renewal } from '../core/freshness.ts';
 import { hasCsrfProof, isNavigation, isUnsafeMethod, originProblem } from '../core/origin.ts';
 import { findSessionProblem, isAddressAllowed, loginLocation } from '../core/route-access.ts';
 import type { CompiledRoute } from '../core/routes.ts';
@@ -24,7 +25,12 @@ export type Asked = {
 
 /** The request may go on, with the session (or bearer) it belongs to or anonymously; or a person has to sign in. */
 export type Verdict =
-  | { readonly kind: 'pass'; readonly session: Session | undefined }
+  | {
+      readonly kind: 'pass';
+      readonly session: Session | undefined;
+      /** The session's token has expired and cannot be renewed now; try again after so long. */
+      readonly staleForS?: number;
+    }
   | { readonly kind: 'login'; readonly location: string };
 
 const ANONYMOUS: Verdict = { kind: 'pass', session: undefined };
@@ -51,20 +57,37 @@ export function authorize(asked: Asked, services: VerifyServices): Verdict | Pro
   const handle = findHandle(context.cookie, site.site.cookie.name);
   if (handle === NO_HANDLE) return withoutSession(asked, 'no_cookie', services);
   if (handle === CONFLICTING_HANDLE) return withoutSession(asked, 'conflicting_cookies', services);
-  return whenKnown(services.sessions.find(handle, true), (session) => judge(asked, session, services));
+  return whenKnown(services.sessions.find(handle, true), (session) => judge(asked, handle, session, services));
 }
 
 /** What is remembered is answered in the same turn. */
-function whenKnown<Value>(value: Value | Promise<Value>, then: (value: Value) => Verdict): Verdict | Promise<Verdict> {
+function whenKnown<Value>(
+  value: Value | Promise<Value>,
+  then: (value: Value) => Verdict | Promise<Verdict>,
+): Verdict | Promise<Verdict> {
   return value instanceof Promise ? value.then(then) : then(value);
 }
 
-function judge(asked: Asked, session: Session | undefined, services: VerifyServices): Verdict {
+function judge(
+  asked: Asked,
+  handle: string,
+  session: Session | undefined,
+  services: VerifyServices,
+): Verdict | Promise<Verdict> {
+  const { freshness } = services;
   if (session === undefined) return withoutSession(asked, 'unknown_session', services);
   const unusable = findSessionProblem(session, asked.site, services.clock.now());
   if (unusable !== undefined) return withoutSession(asked, unusable, services);
   checkOrigin(asked, services);
-  return admit(asked, session, services);
+  if (freshness.isFresh(handle, session)) return admit(asked, session, services);
+  return freshness.renew(handle, session).then((renewal) => judgeRenewal(asked, renewal, services));
+}
+
+/** The token had expired. Whether its absence matters depends on the service (D-06). */
+function judgeRenewal(asked: Asked, renewal: Renewal, services: VerifyServices): Verdict {
+  if (renewal.kind === 'ended') return withoutSession(asked, renewal.reason, services);
+  const verdict = admit(asked, renewal.session, services);
+  return renewal.kind === 'stale' ? { ...verdict, staleForS: renewal.retryAfterS } : verdict;
 }
 
 /** No CSRF rule: no browser attaches a bearer token by itself. */
@@ -78,7 +101,7 @@ function judgeBearer(asked: Asked, result: BearerResult, services: VerifyService
   });
 }
 
-function admit({ route }: Asked, session: Session, { clock }: VerifyServices): Verdict {
+function admit({ route }: Asked, session: Session, { clock }: VerifyServices): Extract<Verdict, { kind: 'pass' }> {
   const problem = findAccessProblem(session, route.rule, clock.now());
   if (problem !== undefined) throw new SallyportError(problem.code, { detail: `${route.route.id} ${problem.reason}` });
   return { kind: 'pass', session };

@@ -43,13 +43,13 @@ export class Download {
 
   /** Take the head; nothing is written yet. */
   begin(status: number, fields: readonly Field[], contentLength: number): void {
-    const { exchange, upload } = this.#call;
+    const { app, exchange, upload } = this.#call;
     this.#status = status;
     this.#fields = fields;
     this.#bodiless = exchange.context.method === 'HEAD' || status === 204 || status === 304;
     // What follows a chunked or unread body on the connection must not be taken for a request (SECURITY §3.5).
     const isUnread = upload?.complete === false;
-    this.#closeAfter = exchange.context.chunked || isUnread;
+    this.#closeAfter = exchange.context.chunked || isUnread || app.isClosing;
     // With a length the last byte ends the answer at once, and reading must go on before: see `end`.
     this.#total = isUnread && !this.#bodiless ? -1 : contentLength;
     if (!this.#bodiless && this.#total === -1 && isEventStream(fields)) {

@@ -142,7 +142,8 @@ function createPool(origin: string, { timeouts, pool, tls }: Service): Pool {
   });
 }
 
-function tlsOptions(tls: TlsSettings | undefined): Record<string, string> {
+/** A service's own certificates for its connections. */
+export function tlsOptions(tls: TlsSettings | undefined): Record<string, string> {
   if (tls === undefined) return {};
   const { ca, cert, key, serverName } = tls;
   return {

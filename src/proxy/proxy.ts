@@ -12,6 +12,7 @@ import type { Replies } from '../core/problem.ts';
 import type { CompiledRoute } from '../core/routes.ts';
 import type { Session } from '../core/services.ts';
 import type { SiteRuntime } from '../core/sites.ts';
+import type { StoreChanges } from '../core/store.ts';
 import type { VerifyServices } from '../core/verify.ts';
 import { type Asked, authorize, type Verdict } from './authorize.ts';
 import { compileOwnCookies, type OwnCookieTest } from './cookie-names.ts';
@@ -21,17 +22,21 @@ import {
   type ClientHeaders,
   compileRequestHeaders,
   finishHeaders,
+  type OwnHeaders,
   type RequestHeaderRules,
 } from './request-headers.ts';
 import type { ResponseRules } from './response-headers.ts';
 import { publicLocation, targetOf } from './target.ts';
 import { openUpload, type Upload } from './upload.ts';
+import { createWebSockets, type WebSockets } from './websocket.ts';
 
 /** What the proxy works with. */
 export type ProxyServices = VerifyServices & {
   readonly replies: Replies;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Tells of sessions that end, for open WebSockets; undefined = they are read again and again. */
+  readonly changes: StoreChanges | undefined;
 };
 
 /** Everything that is not an address of ours: routes.yaml decides. */
@@ -56,6 +61,8 @@ type Parts = {
   /** Identity headers that hold the access token, in lower case. */
   readonly tokenHeaders: ReadonlySet<string>;
 };
+
+type Pass = Extract<Verdict, { kind: 'pass' }>;
 
 /** A request with everything that had to be read of it in its first turn. */
 type Inbound = {
@@ -83,13 +90,31 @@ export function createProxy(services: ProxyServices): Proxy {
     isOwnCookie: compileOwnCookies(config),
     tokenHeaders: new Set(['authorization', ...tokenHeaders]),
   };
+  const webSockets = createWebSockets({
+    ...services,
+    requestHeaders: parts.requestHeaders,
+    perSession: config.limits.webSocketsPerSession,
+    idleMs: config.session.idleMs,
+    authorize: (asked) => authorize(asked, services),
+    describe: (asked, service, verdict) => describe(parts, asked, service, verdict),
+  });
   return {
-    handle: (app, exchange, req, path) => handle(parts, app, exchange, req, path),
-    close: () => parts.table.close(),
+    handle: (app, exchange, req, path) => handle(parts, webSockets, app, exchange, req, path),
+    close() {
+      webSockets.close();
+      return parts.table.close();
+    },
   };
 }
 
-function handle(parts: Parts, app: App, exchange: Exchange, req: HttpRequest, path: string): void | Promise<void> {
+function handle(
+  parts: Parts,
+  webSockets: WebSockets,
+  app: App,
+  exchange: Exchange,
+  req: HttpRequest,
+  path: string,
+): void | Promise<void> {
   const { context } = exchange;
   const { site, host } = app.locate(context);
   if (site === undefined) throw new SallyportError('unknown_host', { detail: 'proxy' });
@@ -98,6 +123,8 @@ function handle(parts: Parts, app: App, exchange: Exchange, req: HttpRequest, pa
     return;
   }
   const { route, service } = findRoute(parts, host, path, context.method);
+  const asked: Asked = { context, site, host, path, route };
+  if (route.route.webSocket !== undefined) return webSockets.handle(app, exchange, req, asked, service);
   if (context.webSocketKey !== '' || context.upgrade.toLowerCase().includes('websocket')) {
     throw new SallyportError('bad_request', { detail: 'a WebSocket handshake on an HTTP route' });
   }
@@ -107,7 +134,7 @@ function handle(parts: Parts, app: App, exchange: Exchange, req: HttpRequest, pa
     maxBytes: route.route.bodyMaxBytes,
     idleMs: service.service.timeouts.bodyIdleMs,
   });
-  const inbound: Inbound = { app, exchange, asked: { context, site, host, path, route }, service, headers, upload };
+  const inbound: Inbound = { app, exchange, asked, service, headers, upload };
   app.keep();
   try {
     const verdict = authorize(inbound.asked, parts.services);
@@ -163,7 +190,7 @@ function preflightHeaders({ origin, requestHeaders }: Parts, site: SiteRuntime, 
 function proceed(parts: Parts, inbound: Inbound, verdict: Verdict): void {
   const { app, exchange, asked, service, headers, upload } = inbound;
   if (!exchange.open) return;
-  const { context, site, host, path } = asked;
+  const { context, path } = asked;
   if (verdict.kind === 'login') {
     upload?.discard();
     app.reply(exchange, parts.services.replies.redirect(context, verdict.location));
@@ -172,8 +199,6 @@ function proceed(parts: Parts, inbound: Inbound, verdict: Verdict): void {
   if (headers.nominatesCritical) {
     throw new SallyportError('bad_request', { detail: 'Connection names a field that must arrive' });
   }
-  const { session } = verdict;
-  const usesToken = service.service.token.source === 'session';
   forward({
     app,
     exchange,
@@ -181,16 +206,27 @@ function proceed(parts: Parts, inbound: Inbound, verdict: Verdict): void {
     service,
     upload,
     target: targetOf(context, path, asked.route.route.rewrite),
-    headers: finishHeaders(headers, {
-      clientIp: clientIpOf(parts.services, context),
-      host,
-      scheme: site.scheme,
-      requestId: context.requestId,
-      identity: identityOf(parts, asked.route, session, usesToken),
-      authorization: usesToken && session !== undefined ? bearerOf(session, site) : '',
-    }),
+    headers: finishHeaders(headers, describe(parts, asked, service, verdict)),
     response: responseRules(parts, asked, service),
   });
+}
+
+/** What the service is told: who asks, from where, with which token. */
+function describe(
+  parts: Parts,
+  { context, site, host, route }: Asked,
+  { service }: ServiceRuntime,
+  { session, staleForS }: Pass,
+): OwnHeaders {
+  const usesToken = service.token.source === 'session';
+  return {
+    clientIp: clientIpOf(parts.services, context),
+    host,
+    scheme: site.scheme,
+    requestId: context.requestId,
+    identity: identityOf(parts, route, session, usesToken),
+    authorization: usesToken && session !== undefined ? bearerOf(session, staleForS, site) : '',
+  };
 }
 
 function identityOf(parts: Parts, route: CompiledRoute, session: Session | undefined, usesToken: boolean): HeaderList {
@@ -207,7 +243,10 @@ function identityOf(parts: Parts, route: CompiledRoute, session: Session | undef
 }
 
 /** A sender-constrained token is worth nothing as Bearer and is never sent as one (D-36). */
-function bearerOf({ hot }: Session, site: SiteRuntime): string {
+function bearerOf({ hot }: Session, staleForS: number | undefined, site: SiteRuntime): string {
+  if (staleForS !== undefined) {
+    throw new SallyportError('idp_unavailable', { detail: 'token_expired', retryAfterS: staleForS });
+  }
   if (hot.accessToken === '' || hot.tokenType.toLowerCase() !== 'bearer') {
     throw new SallyportError('no_token_available', {
       detail: 'the session has no bearer token',

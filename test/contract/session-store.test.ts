@@ -2,22 +2,30 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
 import type { Redis } from 'iovalkey';
+import { systemClock } from '../../src/core/clock.ts';
 import type { RedisSettings } from '../../src/core/config/types-store.ts';
 import { createMemoryStore } from '../../src/core/store-memory.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { skipWithout } from '../support/parts.ts';
-import { startRedis, type TestRedis, whenReachable } from '../support/redis.ts';
+import { startRedis, type TestRedis, until, whenReachable } from '../support/redis.ts';
 import { createCertificates, type TestCertificates } from '../support/redis-tls.ts';
 import { RECORD_BEHAVIOURS, type StoreBehaviour } from './session-store-behaviours.ts';
+import { CHANGE_BEHAVIOURS } from './session-store-change-behaviours.ts';
 import { INDEX_BEHAVIOURS } from './session-store-index-behaviours.ts';
+import { LEASE_BEHAVIOURS } from './session-store-lease-behaviours.ts';
 
-const BEHAVIOURS: readonly StoreBehaviour[] = [...RECORD_BEHAVIOURS, ...INDEX_BEHAVIOURS];
+const BEHAVIOURS: readonly StoreBehaviour[] = [
+  ...RECORD_BEHAVIOURS,
+  ...INDEX_BEHAVIOURS,
+  ...CHANGE_BEHAVIOURS,
+  ...LEASE_BEHAVIOURS,
+];
 const NOW = Date.now();
 
 /** The commands that the store needs, and no more: what the ACL of its user must allow. */
 const STORE_COMMANDS =
   '+hmget +hgetall +hget +hset +hkeys +hstrlen +hincrby +del +pexpire +pttl +zadd +zrem +zrange +zremrangebyscore ' +
-  '+set +eval +evalsha +ping +select';
+  '+set +get +eval +evalsha +ping +select +client|id +client|tracking +subscribe';
 
 describe('memory store', () => {
   for (const behaviour of BEHAVIOURS) {
@@ -44,7 +52,10 @@ describe('Redis store over TLS with its own authority, a client certificate, an 
 }, () => {
   contractOverRedis(async () => {
     const tls: TestCertificates = await createCertificates();
-    const acl = ['admin on >admin-secret ~* &* +@all', `sallyport on >store-secret ~sp-test:* ${STORE_COMMANDS}`];
+    const acl = [
+      'admin on >admin-secret ~* &* +@all',
+      `sallyport on >store-secret ~sp-test:* &__redis__:invalidate ${STORE_COMMANDS}`,
+    ];
     return {
       redis: await startRedis({ tls, acl }),
       credentials: { username: 'sallyport', password: 'store-secret' },
@@ -86,8 +97,10 @@ function contractOverRedis(start: () => Promise<Server>): void {
     test(behaviour.name, async () => {
       const keyPrefix = `sp-test:${randomUUID()}:`;
       const redis = server.redis.settings({ ...server.credentials, db: server.db, keyPrefix });
-      const stores = [createValkeyStore({ redis }), createValkeyStore({ redis })] as const;
+      const tracking = { heartbeatMs: 1_000, clock: systemClock, onRefused: (code: string) => assert.fail(code) };
+      const stores = [createValkeyStore({ redis, tracking }), createValkeyStore({ redis, tracking })] as const;
       await Promise.all(stores.map((store) => whenReachable(store)));
+      await until(async () => stores.every(({ changes }) => (changes?.currentUntil() ?? 0) > Date.now()));
       try {
         await behaviour.run({ store: stores[0], other: stores[1], now: NOW });
       } finally {

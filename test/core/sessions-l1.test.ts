@@ -27,7 +27,10 @@ function openL1(store: SessionStore): L1 {
 /** Promises made while `run` runs. */
 function promisesOf(run: () => void): number {
   let count = 0;
-  const hook = createHook({ init: (_id, type) => void (count += type === 'PROMISE' ? 1 : 0) }).enable();
+  const init = (_id: number, type: string): void => {
+    if (type === 'PROMISE') count += 1;
+  };
+  const hook = createHook({ init }).enable();
   run();
   hook.disable();
   return count;

@@ -5,6 +5,7 @@ import { loadConfig } from '../../src/core/config/load.ts';
 import type { ReadFile } from '../../src/core/config/read-file.ts';
 import type { Config, Route } from '../../src/core/config/types.ts';
 import { RequestContext } from '../../src/core/context.ts';
+import type { Renewal } from '../../src/core/freshness.ts';
 import { compileIdentityHeaders } from '../../src/core/identity.ts';
 import { compileReturnTo } from '../../src/core/return-to.ts';
 import { compileRoutes } from '../../src/core/routes.ts';
@@ -89,6 +90,7 @@ export function routeOf(route: Partial<Route> & Pick<Route, 'id' | 'paths'>): Ro
     bodyMaxBytes: 0,
     public: [],
     rewrite: undefined,
+    webSocket: undefined,
     position: 'routes.yaml:1:1',
     ...route,
   };
@@ -178,6 +180,8 @@ export type Scene = {
   readonly session?: Session | null;
   /** How the look-up answers. */
   readonly lookUp?: 'sync' | 'promise';
+  /** What waiting for a new token comes to. */
+  readonly renewal?: Renewal;
 };
 
 /** The services of a scene, and the handles that were looked up. */
@@ -196,6 +200,10 @@ export function servicesOf(scene: Scene): VerifyServices & { readonly lookedUp: 
     sites: compileSites(config),
     routes: compileRoutes(scene.routes ?? []),
     sessions: { find } as Sessions,
+    freshness: {
+      isFresh: (_handle, { hot }) => NOW < hot.tokenExpiresAt,
+      renew: async () => scene.renewal ?? { kind: 'ended', reason: 'no_renewal_in_this_scene' },
+    },
     identity: compileIdentityHeaders(config.identityHeaders, { onOversize: () => {}, onControl: () => {} }),
     options: compileVerifyOptions(config.verify.profiles),
     returnTo: compileReturnTo({

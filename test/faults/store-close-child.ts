@@ -3,6 +3,7 @@
  * prints what still keeps the process up. Arguments: port of a server, of a silent one, of none.
  */
 import { setTimeout as sleep } from 'node:timers/promises';
+import { systemClock } from '../../src/core/clock.ts';
 import type { RedisSettings } from '../../src/core/config/types-store.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { whenReachable } from '../support/redis.ts';
@@ -21,16 +22,22 @@ const settings = (port: number): RedisSettings => ({
   commandTimeoutMs: 60_000,
 });
 
-const live = createValkeyStore({ redis: settings(livePort) });
-const busy = createValkeyStore({ redis: settings(livePort) });
-const silent = createValkeyStore({ redis: settings(silentPort) });
-const refused = createValkeyStore({ redis: settings(closedPort) });
+const open = (port: number) =>
+  createValkeyStore({
+    redis: settings(port),
+    tracking: { heartbeatMs: 100, clock: systemClock, onRefused: (code) => console.error(code) },
+  });
+
+const live = open(livePort);
+const busy = open(livePort);
+const silent = open(silentPort);
+const refused = open(closedPort);
 await Promise.all([whenReachable(live), whenReachable(busy)]);
 // Long enough for several refused attempts.
 await sleep(300);
 for (let index = 0; index < 100; index += 1) await live.readHot('nobody', Date.now());
 const inFlight = busy.readHot('nobody', Date.now()).catch(() => undefined);
-const unborn = createValkeyStore({ redis: settings(livePort) });
+const unborn = open(livePort);
 await Promise.all([live, busy, silent, refused, unborn].map((store) => store.close()));
 await Promise.all([live, busy].map((store) => store.close()));
 await inFlight;

@@ -21,36 +21,47 @@ export type TcpFaultProxy = {
   close(): Promise<void>;
 };
 
-type Pair = { readonly client: Socket; readonly server: Socket; isLost: boolean };
+type Pair = { readonly client: Socket; readonly server: Socket; isLost: boolean; isSpared: boolean };
 
-/** Start a proxy in front of `targetPort` of 127.0.0.1. */
-export async function startTcpFaultProxy(targetPort: number): Promise<TcpFaultProxy> {
+/**
+ * Start a proxy in front of `targetPort` of 127.0.0.1.
+ *
+ * @param only faults concern those connections alone whose client has sent this text
+ */
+export async function startTcpFaultProxy(targetPort: number, only?: string): Promise<TcpFaultProxy> {
   const pairs = new Set<Pair>();
   let mode: FaultMode = 'pass';
   let target = targetPort;
   let accepted = 0;
   const listener = createServer((client) => {
     accepted += 1;
-    if (mode === 'cut') {
+    if (mode === 'cut' && only === undefined) {
       client.on('error', () => {});
       client.destroy();
       return;
     }
-    const pair: Pair = { client, server: connectTcp(target, '127.0.0.1'), isLost: mode === 'drop' };
+    const pair: Pair = { client, server: connectTcp(target, '127.0.0.1'), isLost: false, isSpared: only !== undefined };
     pairs.add(pair);
+    client.on('data', (bytes) => {
+      if (!pair.isSpared || !bytes.includes(only!)) return;
+      pair.isSpared = false;
+      apply(pair);
+    });
     join(pair, () => pairs.delete(pair));
-    if (mode === 'hold') pair.server.pause();
+    apply(pair);
   });
   listener.listen(0, '127.0.0.1');
   await once(listener, 'listening');
+  const apply = (pair: Pair): void => {
+    if (pair.isSpared) return;
+    if (mode === 'cut') pair.client.destroy();
+    if (mode === 'drop') pair.isLost = true;
+    if (mode === 'hold') pair.server.pause();
+    else pair.server.resume();
+  };
   const setMode = (next: FaultMode) => {
     mode = next;
-    for (const pair of pairs) {
-      if (next === 'cut') pair.client.destroy();
-      if (next === 'drop') pair.isLost = true;
-      if (next === 'hold') pair.server.pause();
-      else pair.server.resume();
-    }
+    for (const pair of pairs) apply(pair);
   };
   return {
     port: (listener.address() as { port: number }).port,
@@ -61,7 +72,7 @@ export async function startTcpFaultProxy(targetPort: number): Promise<TcpFaultPr
       target = port;
     },
     close: async () => {
-      setMode('cut');
+      for (const { client } of pairs) client.destroy();
       listener.close();
       await once(listener, 'close');
     },

@@ -48,7 +48,12 @@ export type TestServerOptions = {
 
 /** A server in this process, on free ports, with its log. */
 export type TestServer = {
-  readonly ports: { readonly public: number; readonly verify: number; readonly admin: number };
+  readonly ports: {
+    readonly public: number;
+    readonly verify: number;
+    readonly verifyH2?: number;
+    readonly admin: number;
+  };
   readonly log: readonly LogLine[];
   /** A gauge or counter of /metrics, summed over its labels; 0 if absent. */
   metric(name: string): Promise<number>;
@@ -166,8 +171,8 @@ async function readMetric(adminPort: number, name: string): Promise<number> {
   return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
 }
 
-function portsOf({ publicPort, verifyPort = 0, adminPort = 0 }: RunningServer): TestServer['ports'] {
-  return { public: publicPort, verify: verifyPort, admin: adminPort };
+function portsOf({ publicPort, verifyPort = 0, verifyH2Port = 0, adminPort = 0 }: RunningServer): TestServer['ports'] {
+  return { public: publicPort, verify: verifyPort, verifyH2: verifyH2Port, admin: adminPort };
 }
 
 function captureInto(lines: LogLine[]): Writable {

@@ -25,10 +25,9 @@ const isSingle = (value: unknown): boolean => Array.isArray(value) && value.leng
  */
 export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
   'settings.yaml': [
-    { path: 'listen.*.tls', feature: 'TLS at the listener' },
-    { path: 'listen.verify_h2', feature: 'ForwardAuth over HTTP/2' },
-    { path: 'workers', feature: 'several worker processes', accepts: [1], expected: '1' },
-    { path: 'scheduling', feature: 'batch scheduling', accepts: ['normal'], expected: 'normal' },
+    { path: 'listen.public.tls', feature: 'TLS at the listener' },
+    { path: 'listen.verify.tls', feature: 'TLS at the listener' },
+    { path: 'listen.admin.tls', feature: 'TLS at the listener' },
     { path: 'keys.signing', feature: 'signing keys' },
     { path: 'session.binding.client_certificate', feature: 'session binding', accepts: ['none'], expected: 'none' },
     { path: 'session.binding.user_agent', feature: 'session binding', accepts: ['none'], expected: 'none' },
@@ -52,7 +51,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     },
     { path: 'csrf.mode', feature: 'token mode', accepts: ['header'], expected: 'header' },
     { path: 'csrf.cookie', feature: 'token mode' },
-    { path: 'limits.websockets_per_session', feature: 'WebSockets' },
     { path: 'token_cookies.enabled', feature: 'token cookies', accepts: [false], expected: 'false' },
     { path: 'direct_access_grant.enabled', feature: 'the direct access grant', accepts: [false], expected: 'false' },
     { path: 'spa_callback.enabled', feature: 'the SPA-driven callback', accepts: [false], expected: 'false' },
@@ -109,7 +107,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     { path: 'routes.*.rate_limit', feature: 'rate limits' },
     { path: 'routes.*.timeouts', feature: 'deadlines of a route' },
     { path: 'routes.*.strip_prefix', feature: 'prefix stripping' },
-    { path: 'routes.*.websocket', feature: 'WebSockets' },
   ],
   'pdp.yaml': [
     { path: 'points', feature: 'external decisions', accepts: isEmpty, expected: 'nothing' },

@@ -1,4 +1,7 @@
+import type { Listeners } from './types-listen.ts';
+import type { RefreshSettings } from './types-refresh.ts';
 import type { StoreSettings, TlsSettings } from './types-store.ts';
+import type { WebSocketSettings } from './types-websocket.ts';
 
 /**
  * The configuration as the rest of the program sees it: validated, complete, frozen, in base units (milliseconds,
@@ -7,12 +10,10 @@ import type { StoreSettings, TlsSettings } from './types-store.ts';
 export type Config = {
   readonly sites: readonly Site[];
   readonly paths: Paths;
-  readonly listen: {
-    readonly public: Listen;
-    /** Own listener of ForwardAuth; undefined = verify shares `public` (D-01). */
-    readonly verify: (Listen & { readonly trustedPeers: 'proxies' | 'all' }) | undefined;
-    readonly admin: Listen | undefined;
-  };
+  readonly listen: Listeners;
+  /** Processes that accept on the same ports; `auto` = as many as the process may use CPUs. */
+  readonly workers: number | 'auto';
+  readonly scheduling: 'normal' | 'batch';
   /** CIDR blocks in canonical text; the words `loopback` and `private` are expanded. */
   readonly trustedProxies: readonly string[];
   /** Cookies without `Secure`; only with loopback public URLs. */
@@ -44,6 +45,7 @@ export type Config = {
     readonly connections: number;
     readonly requestsInFlight: number;
     readonly pendingStoreReads: number;
+    readonly webSocketsPerSession: number;
   };
   readonly shutdown: { readonly unreadyMs: number; readonly drainMs: number };
   readonly log: LogSettings;
@@ -97,9 +99,6 @@ export type Paths = {
   readonly health: readonly string[];
 };
 
-/** Where one listener accepts connections. Port 0 = any free port. */
-export type Listen = { readonly address: string; readonly port: number };
-
 /** A server key: 32 bytes. */
 export type SealKey = { readonly id: string; readonly secret: Buffer };
 
@@ -111,16 +110,6 @@ export type SessionSettings = {
   readonly maxPerUser: number;
   readonly checkSlides: boolean;
   readonly exposedClaims: readonly string[];
-};
-
-/** How access tokens are renewed (SPEC §4). */
-export type RefreshSettings = {
-  /** Renewal begins so long before the end of the token, plus up to `jitterMs`. */
-  readonly leadMs: number;
-  readonly jitterMs: number;
-  /** Longest a request waits for a renewal. */
-  readonly waitMaxMs: number;
-  readonly backoff: { readonly firstMs: number; readonly maxMs: number };
 };
 
 /** How logins run. */
@@ -291,6 +280,8 @@ export type Route = {
   /** Exact method and canonical path without a session. */
   readonly public: readonly { readonly method: string; readonly path: string }[];
   readonly rewrite: { readonly prefix: string; readonly to: string } | undefined;
+  /** undefined = an HTTP route; a WebSocket route takes handshakes alone. */
+  readonly webSocket: WebSocketSettings | undefined;
   /** Where the entry stands, `routes.yaml:12:5`, for conflicts and `explain`. */
   readonly position: string;
 };

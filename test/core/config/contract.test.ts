@@ -20,6 +20,8 @@ function contract(): Sources {
       '/run/secrets/seal_key_previous': `${OTHER_KEY}\n`,
       '/run/secrets/signing_key.pem': 'a key',
       '/run/secrets/pdp_token': 'a token',
+      '/run/secrets/verify.crt': readFileSync(join(ROOT, 'test/fixtures/tls/cert.pem')),
+      '/run/secrets/verify.key': readFileSync(join(ROOT, 'test/fixtures/tls/key.pem')),
     },
     environment: {
       SALLYPORT_PUBLIC_URL: 'https://app.example.com',
@@ -33,14 +35,11 @@ function contract(): Sources {
 }
 
 const REFUSED = `
-settings.yaml:41:3 listen.verify_h2
-settings.yaml:49:1 workers
 settings.yaml:60:3 keys.signing
 settings.yaml:120:3 login.rate_limit
 settings.yaml:125:3 logout.backchannel
 settings.yaml:141:7 verify.profiles.analytics.service
 settings.yaml:164:3 csrf.cookie
-settings.yaml:180:3 limits.websockets_per_session
 settings.yaml:199:3 telemetry_sink.enabled
 idps.yaml:20:5 providers.staff.par
 idps.yaml:39:7 providers.staff.logout.backchannel
@@ -68,8 +67,6 @@ routes.yaml:64:5 routes[0].pdp
 routes.yaml:65:5 routes[0].rate_limit
 routes.yaml:73:5 routes[1].pdp
 routes.yaml:80:5 routes[2].timeouts
-routes.yaml:95:5 routes[4].websocket
-routes.yaml:108:5 routes[5].websocket
 routes.yaml:117:5 routes[6].step_up
 routes.yaml:144:5 routes[10].path_mode
 pdp.yaml:4:1 points
@@ -107,6 +104,7 @@ describe('the shipped configuration', () => {
     assert.deepEqual(config.listen, {
       public: { address: '0.0.0.0', port: 8080 },
       verify: undefined,
+      verifyH2: undefined,
       admin: { address: '127.0.0.1', port: 9090 },
     });
     assert.deepEqual(config.trustedProxies, []);

@@ -165,7 +165,7 @@ const CASES: readonly Refusal[] = [
     name: 'features of later versions',
     sources: {
       routes:
-        'version: 1\nservices:\n  api: {urls: ["http://a:1", "http://b:1"], audience: x, token: {source: exchange}, tls: {insecure: true}}\nroutes:\n  - {id: a, paths: [/a], pdp: x, websocket: {}, step_up: {max_age: 1m}, path_mode: opaque, strip_prefix: /a}\n',
+        'version: 1\nservices:\n  api: {urls: ["http://a:1", "http://b:1"], audience: x, token: {source: exchange}, tls: {insecure: true}}\nroutes:\n  - {id: a, paths: [/a], pdp: x, step_up: {max_age: 1m}, path_mode: opaque, strip_prefix: /a}\n',
       pdp: 'version: 1\npoints: {main: {url: "http://pdp:8181"}}\n',
     },
     lines: [

@@ -163,7 +163,6 @@ const CASES: readonly Refusal[] = [
     sources: { settings: settings('workers: 4\n') },
     lines: [
       'settings.yaml:1:1 store.kind: the memory store serves one process, but workers is 4, expected redis, use a Redis store or set workers: 1',
-      'settings.yaml:8:1 workers: not available in this version, expected 1, remove the line',
     ],
   },
   {
@@ -254,23 +253,22 @@ const CASES: readonly Refusal[] = [
     name: 'features of later versions',
     sources: {
       settings: settings(
-        'listen:\n  public: {tls: {cert_file: a, key_file: b}}\nscheduling: batch\nsession:\n  binding: {user_agent: family, ip: {v4: 24, v6: 56}}\nstore:\n  redis: {mode: cluster, seed_urls: "rediss://a, rediss://b"}\n  l1: {mode: tracking}\n  serve_stale: 5s\nverify: {gateway: nginx, csrf: proof}\ncsrf: {mode: token}\ntracing: {enabled: true}\nlog: {access: sampled}\npages: {directory: /pages}\n',
+        'listen:\n  public: {tls: {cert_file: a, key_file: b}}\nsession:\n  binding: {user_agent: family, ip: {v4: 24, v6: 56}}\nstore:\n  redis: {mode: cluster, seed_urls: "rediss://a, rediss://b"}\n  l1: {mode: tracking}\n  serve_stale: 5s\nverify: {gateway: nginx, csrf: proof}\ncsrf: {mode: token}\ntracing: {enabled: true}\nlog: {access: sampled}\npages: {directory: /pages}\n',
       ),
     },
     lines: [
       'settings.yaml:9:12 listen.public.tls: not available in this version, expected no such key, remove the line',
-      'settings.yaml:10:1 scheduling: not available in this version, expected normal, remove the line',
-      'settings.yaml:12:13 session.binding.user_agent: not available in this version, expected none, remove the line',
-      'settings.yaml:12:33 session.binding.ip: not available in this version, expected none, remove the line',
-      'settings.yaml:14:11 store.redis.mode: not available in this version, expected single, remove the line',
-      'settings.yaml:14:26 store.redis.seed_urls: not available in this version, expected no such key, remove the line',
-      'settings.yaml:16:3 store.serve_stale: not available in this version, expected 0s, remove the line',
-      'settings.yaml:17:10 verify.gateway: not available in this version, expected traefik, remove the line',
-      'settings.yaml:17:26 verify.csrf: not available in this version, expected none or origin, remove the line',
-      'settings.yaml:18:8 csrf.mode: not available in this version, expected header, remove the line',
-      'settings.yaml:19:11 tracing.enabled: not available in this version, expected false, remove the line',
-      'settings.yaml:20:7 log.access: not available in this version, expected none or all, remove the line',
-      'settings.yaml:21:9 pages.directory: not available in this version, expected null, remove the line',
+      'settings.yaml:11:13 session.binding.user_agent: not available in this version, expected none, remove the line',
+      'settings.yaml:11:33 session.binding.ip: not available in this version, expected none, remove the line',
+      'settings.yaml:13:11 store.redis.mode: not available in this version, expected single, remove the line',
+      'settings.yaml:13:26 store.redis.seed_urls: not available in this version, expected no such key, remove the line',
+      'settings.yaml:15:3 store.serve_stale: not available in this version, expected 0s, remove the line',
+      'settings.yaml:16:10 verify.gateway: not available in this version, expected traefik, remove the line',
+      'settings.yaml:16:26 verify.csrf: not available in this version, expected none or origin, remove the line',
+      'settings.yaml:17:8 csrf.mode: not available in this version, expected header, remove the line',
+      'settings.yaml:18:11 tracing.enabled: not available in this version, expected false, remove the line',
+      'settings.yaml:19:7 log.access: not available in this version, expected none or all, remove the line',
+      'settings.yaml:20:9 pages.directory: not available in this version, expected null, remove the line',
     ],
   },
 ];

@@ -35,6 +35,8 @@ export function compileConfig(context: CompileContext): Omit<Config, 'files' | '
     sites,
     paths: compilePaths(context),
     listen: compileListen(context),
+    workers: sections.workers,
+    scheduling: sections.scheduling,
     trustedProxies: compileAddresses(context.settings, ['trusted_proxies'], definedItems(sections.trusted_proxies)),
     insecureHttp: sections.insecure_http ?? false,
     sealKeys: compileSealKeys(context),

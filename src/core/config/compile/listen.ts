@@ -1,16 +1,20 @@
+import { createPrivateKey, X509Certificate } from 'node:crypto';
 import type { Path } from '../problem.ts';
 import { blocksOf } from '../schema/leaves.ts';
 import { isAtOrBelow } from '../schema/web.ts';
 import type { Config, Paths } from '../types.ts';
-import type { CompileContext, Reporter } from './context.ts';
+import type { Http2Listen } from '../types-listen.ts';
+import { type CompileContext, compileTls, type Reporter } from './context.ts';
 
 /** Compile the listeners; two of them cannot share an address and port. */
-export function compileListen({ settings }: CompileContext): Config['listen'] | undefined {
+export function compileListen(context: CompileContext): Config['listen'] | undefined {
+  const { settings } = context;
   const { listen } = settings.sections;
   if (listen === undefined) return undefined;
   const named = [
     ['public', listen.public],
     ['verify', listen.verify],
+    ['verify_h2', listen.verify_h2],
     ['admin', listen.admin],
   ] as const;
   for (const [index, [name, own]] of named.entries()) {
@@ -23,18 +27,49 @@ export function compileListen({ settings }: CompileContext): Config['listen'] | 
       'change one of the two',
     );
   }
-  const { verify } = listen;
-  if (verify?.trusted_peers === 'all') {
+  const { verify, verify_h2 } = listen;
+  for (const [name, own] of [
+    ['verify', verify],
+    ['verify_h2', verify_h2],
+  ] as const) {
+    if (own?.trusted_peers !== 'all') continue;
     settings.warn(
-      ['listen', 'verify', 'trusted_peers'],
+      ['listen', name, 'trusted_peers'],
       'whoever reaches this port is believed; let only the gateway reach it',
     );
   }
   return {
     public: { address: listen.public.address, port: listen.public.port },
     verify: verify && { address: verify.address, port: verify.port, trustedPeers: verify.trusted_peers },
+    verifyH2: verify_h2 && compileHttp2(context, verify_h2),
     admin: listen.admin && { address: listen.admin.address, port: listen.admin.port },
   };
+}
+
+type Http2Section = NonNullable<NonNullable<CompileContext['settings']['sections']['listen']>['verify_h2']>;
+
+function compileHttp2(context: CompileContext, section: Http2Section): Http2Listen {
+  const { address, port, trusted_peers: trustedPeers } = section;
+  const path = ['listen', 'verify_h2', 'tls'];
+  const { cert = '', key = '' } = compileTls(context, context.settings, path, section.tls);
+  const isRead = cert !== '' && key !== '';
+  if (isRead && !isPair(cert, key))
+    context.settings.fail(
+      [...path, 'key_file'],
+      '{value} is not the key of the certificate',
+      'a certificate chain and its private key, both PEM and not encrypted',
+      'name the files that belong together',
+    );
+  return { address, port, trustedPeers, tls: { cert, key } };
+}
+
+function isPair(cert: string, key: string): boolean {
+  try {
+    return new X509Certificate(cert).checkPrivateKey(createPrivateKey(key));
+  } catch {
+    // Neither parses as what it should be.
+    return false;
+  }
 }
 
 type Endpoint = { readonly address: string; readonly port: number };

@@ -6,6 +6,7 @@ import { type CompileContext, compileTls } from './context.ts';
 import { compileAddresses } from './listen.ts';
 import { checkConflicts, type IndexedRoute } from './route-conflicts.ts';
 import { hostMatches } from './sites.ts';
+import { compileWebSocket } from './websocket.ts';
 
 type ServiceInput = NonNullable<CompileContext['routes']['sections']['services']>[string];
 type RouteInput = NonNullable<NonNullable<CompileContext['routes']['sections']['routes']>[number]>;
@@ -84,6 +85,7 @@ function compileRoute(
     bodyMaxBytes: sizeBytes(bodyMax),
     public: input.public ?? [],
     rewrite: input.rewrite,
+    webSocket: compileWebSocket(context, input, index),
     position: routes.position(path),
   };
   checkRoute(context, route, index);

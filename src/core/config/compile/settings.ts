@@ -1,6 +1,7 @@
 import type { Settings } from '../schema/settings.ts';
 import { durationMs, sizeBytes } from '../schema/units.ts';
-import type { Config, LoginSettings, RefreshSettings, SessionSettings, Site, VerifySettings } from '../types.ts';
+import type { Config, LoginSettings, SessionSettings, Site, VerifySettings } from '../types.ts';
+import type { RefreshSettings } from '../types-refresh.ts';
 import type { CompileContext } from './context.ts';
 import { foldHeaderName } from './identity-headers.ts';
 import { canonicalOrigin } from './sites.ts';
@@ -144,6 +145,7 @@ export function compileLimits({ settings }: CompileContext): Config['limits'] | 
     connections: limits.connections,
     requestsInFlight: limits.requests_in_flight,
     pendingStoreReads: limits.pending_store_reads,
+    webSocketsPerSession: limits.websockets_per_session,
   };
 }
 

@@ -137,7 +137,7 @@ const route = section('One route', {
   websocket: section('WebSocket route', {
     subprotocols: words('Accepted subprotocols').default([]),
     max_message: size('Largest message', '1KiB', '64MiB').default('1MiB'),
-    idle: duration('Silence until the socket is closed', '8s', '16m').default('120s'),
+    idle: duration('Silence, pings unanswered too, until the socket is closed', '8s', '16m').default('120s'),
     token_in: text(
       'Where the service reads its token',
       { expected: 'authorization or cookie:NAME', fix: 'choose one' },

@@ -72,10 +72,15 @@ const address = text(
   },
 );
 const port = integer('Port; 0 = any free one', 0, 65_535);
-const serverTls = section('Certificate of this listener', {
+const requiredTls = section('Certificate of this listener', {
   cert_file: fileName('Certificate chain, PEM'),
   key_file: fileName('Private key, PEM'),
-}).optional();
+});
+const serverTls = requiredTls.optional();
+const trustedPeers = choice('Who may ask: trusted_proxies, or everybody who reaches this port', [
+  'proxies',
+  'all',
+]).default('proxies');
 
 /** `listen` of settings.yaml. */
 export const listen = section('Listeners', {
@@ -87,16 +92,14 @@ export const listen = section('Listeners', {
   verify: section('ForwardAuth alone; without it verify shares `public`', {
     address: address.default('0.0.0.0'),
     port,
-    trusted_peers: choice('Who may ask: trusted_proxies, or everybody who reaches this port', [
-      'proxies',
-      'all',
-    ]).default('proxies'),
+    trusted_peers: trustedPeers,
     tls: serverTls,
   }).optional(),
-  verify_h2: section('ForwardAuth over HTTP/2', {
+  verify_h2: section('ForwardAuth over HTTP/2, for gateways that dial anew for each request otherwise', {
     address: address.default('0.0.0.0'),
     port,
-    tls: serverTls,
+    trusted_peers: trustedPeers,
+    tls: requiredTls,
   }).optional(),
   admin: section('Metrics and operations; without it there is none', {
     address: address.default('127.0.0.1'),
@@ -182,7 +185,7 @@ export const limits = section('Bounds of one worker', {
   body_bytes: size('Request body of proxied routes that set no max_body', '0B', '100GiB').default('10MiB'),
   connections: integer('Open connections', 1, 1_000_000).default(20_000),
   requests_in_flight: integer('Unanswered requests; above: 503 overloaded', 1, 1_000_000).default(10_000),
-  websockets_per_session: integer('Open WebSockets of one session', 1, 10_000).optional(),
+  websockets_per_session: integer('Open WebSockets of one session', 1, 10_000).default(20),
   pending_store_reads: integer('Store reads that wait', 1, 1_000_000).default(20_000),
 }).prefault({});
 

@@ -1,0 +1,29 @@
+import type { Scenario } from '../lib/types.ts';
+import { growthScenario } from './growth.ts';
+import { latencyScenario } from './latency.ts';
+import { memoryScenario } from './memory.ts';
+import { peersScenario } from './peers.ts';
+import { proxyScenario } from './proxy.ts';
+import { readsScenario } from './reads.ts';
+import { scanScenario } from './scan.ts';
+import { startScenario } from './start.ts';
+import { stormScenario } from './storm.ts';
+import { traefikScenario } from './traefik.ts';
+import { verifyScenario } from './verify.ts';
+import { workersScenario } from './workers.ts';
+
+/** Every scenario, in the order of a whole run. */
+export const SCENARIOS: readonly Scenario[] = [
+  verifyScenario,
+  peersScenario,
+  readsScenario,
+  proxyScenario,
+  traefikScenario,
+  latencyScenario,
+  scanScenario,
+  stormScenario,
+  workersScenario,
+  growthScenario,
+  startScenario,
+  memoryScenario,
+];

@@ -1,0 +1,55 @@
+import { type AttackCase, COMMON_MEMBERS, isObject } from './cases.ts';
+import { type CsrfCase, prepareCsrfCase, readCsrfInput } from './csrf-case.ts';
+import { checkCors, checkHeaders, isLive, judgeAccepted, judgeRejected } from './csrf-judge.ts';
+import { createCsrfWorld } from './csrf-world.ts';
+import type { Lab } from './lab.ts';
+import { CaseLog, type CaseResult, undecided } from './report.ts';
+
+const KNOWN_MEMBERS = new Set([...COMMON_MEMBERS, 'expect_headers', 'upstream_headers', 'assert', 'status']);
+const INPUT_MEMBERS = new Set(['method', 'host', 'path', 'credentials', 'headers']);
+
+/**
+ * The request of the case with a live session or token as it says. `accept` = done once, as the method that was
+ * evaluated; `reject` = a 4xx, nothing reaches the service, nothing can be read, the session lives on.
+ */
+export async function runCsrfCors(lab: Lab, attack: AttackCase): Promise<CaseResult> {
+  const world = await lab.part('csrf_cors', () => createCsrfWorld(lab));
+  const { target, isHandshake } = readCsrfInput(attack);
+  const missing = world.missing(target, isHandshake);
+  if (missing !== undefined) return undecided('csrf_cors', attack, 'not_run', missing);
+  const log = new CaseLog();
+  noteUnknown(log, attack);
+  const run = await prepareCsrfCase(lab, world, attack);
+  if (run.atVerify && run.path.startsWith('/api/'))
+    log.notes.push('bearer tokens do not pass the proxy in this version: played at verify');
+  lab.world.echo.forget();
+  if (isObject(attack['upstream_headers']))
+    lab.world.echo.answerWith(attack['upstream_headers'] as Record<string, string>);
+  const exchange = await run.instance.send(run.bytes, run.from, { method: run.method });
+  log.sent('request', run.bytes, exchange.bytes);
+  const [response] = exchange.responses;
+  if (response !== undefined) {
+    checkCors(log, run, response);
+    checkHeaders(log, attack['expect_headers'], response);
+  }
+  if (attack.expect === 'reject') await judgeRejected(lab, log, run, exchange);
+  else if (attack.expect !== 'accept') log.unchecked.push(`expect ${JSON.stringify(attack.expect)}`);
+  else if (response === undefined) log.check(false, 'no answer');
+  else await judgeAccepted(lab, log, run, response);
+  await checkAsserts(log, run);
+  return log.finish('csrf_cors', attack);
+}
+
+function noteUnknown(log: CaseLog, attack: AttackCase): void {
+  for (const member of Object.keys(attack)) if (!KNOWN_MEMBERS.has(member)) log.unchecked.push(`member ${member}`);
+  for (const member of Object.keys(attack.input as object))
+    if (!INPUT_MEMBERS.has(member)) log.unchecked.push(`input.${member}`);
+}
+
+async function checkAsserts(log: CaseLog, run: CsrfCase): Promise<void> {
+  const { assert } = run.attack;
+  for (const text of Array.isArray(assert) ? assert : []) {
+    if (text === 'session still valid afterwards') log.check(await isLive(run), 'the session is no longer valid');
+    else log.unchecked.push(`assert ${JSON.stringify(text)}`);
+  }
+}

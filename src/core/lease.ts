@@ -1,0 +1,106 @@
+import type { Clock } from './clock.ts';
+import { randomToken } from './crypto.ts';
+import type { LeaseName, SessionStore } from './store.ts';
+
+/** A lease that was taken. */
+export type Lease = {
+  /**
+   * Whether it lasts `ms` longer for certain: counted from before it was asked for, by the clock and by the machine's
+   * monotonic one, so that neither a process that was paused nor a clock that was set back believes in a lease that is
+   * over (D-19).
+   */
+  hasLeft(ms: number): boolean;
+  /** Give it back; never throws, because it ends by itself. */
+  release(): Promise<void>;
+};
+
+/** What waits, and how time passes for it. */
+export type Timers = {
+  /** Run once after `ms`; the returned function prevents it. */
+  schedule(ms: number, run: () => void): () => void;
+};
+
+/** Real timers, which do not keep the process alive. */
+export const systemTimers: Timers = {
+  schedule(ms, run) {
+    const timer = setTimeout(run, ms);
+    timer.unref();
+    return () => clearTimeout(timer);
+  },
+};
+
+/** Changes are asked for as often, in case that the store tells of none. */
+export const LEASE_POLL_MS = 250;
+
+/**
+ * Take a lease of a session, or learn that somebody else has it (undefined). A new owner's name each time: an attempt
+ * whose outcome is unknown is given back, so that it blocks nobody for long.
+ * @throws store_unavailable
+ */
+export async function takeLease(
+  { store, clock }: { readonly store: SessionStore; readonly clock: Clock },
+  locator: string,
+  name: LeaseName,
+  ttlMs: number,
+): Promise<Lease | undefined> {
+  const owner = randomToken(16);
+  const [asked, monotonic] = [clock.now(), performance.now()];
+  const release = (): Promise<void> =>
+    store.leases.release(locator, name, owner).then(
+      () => {},
+      () => {},
+    );
+  try {
+    if (!(await store.leases.acquire(locator, name, owner, asked, ttlMs))) return undefined;
+  } catch (error) {
+    void release();
+    throw error;
+  }
+  return {
+    hasLeft: (ms) => Math.max(clock.now() - asked, performance.now() - monotonic) + ms <= ttlMs,
+    release,
+  };
+}
+
+/** Waits for what happens to sessions: their records and leases (D-19). */
+export type ChangeWaiter = {
+  /** Resolves once the record or a lease of the session changes, at the latest after LEASE_POLL_MS. */
+  next(locator: string): Promise<void>;
+  /** Wake everybody, now and from now on. */
+  close(): void;
+};
+
+/** Create a waiter; without a channel of changes it is a timer alone. */
+export function createChangeWaiter({ changes }: SessionStore, timers: Timers): ChangeWaiter {
+  const waiting = new Map<string, Set<() => void>>();
+  let isClosed = false;
+  const wake = (locator: string): void => {
+    for (const resolve of [...(waiting.get(locator) ?? [])]) resolve();
+  };
+  const wakeAll = (): void => {
+    for (const locator of [...waiting.keys()]) wake(locator);
+  };
+  const stop = changes?.onInvalidate((what, locator) => (what === 'all' ? wakeAll() : wake(locator)));
+  return {
+    next(locator) {
+      if (isClosed) return Promise.resolve();
+      const { promise, resolve } = Promise.withResolvers<void>();
+      const others = waiting.get(locator) ?? new Set();
+      waiting.set(locator, others);
+      const cancel = timers.schedule(LEASE_POLL_MS, () => done());
+      const done = (): void => {
+        cancel();
+        others.delete(done);
+        if (others.size === 0 && waiting.get(locator) === others) waiting.delete(locator);
+        resolve();
+      };
+      others.add(done);
+      return promise;
+    },
+    close() {
+      isClosed = true;
+      stop?.();
+      wakeAll();
+    },
+  };
+}

@@ -1,0 +1,220 @@
+import type { Clock } from '../core/clock.ts';
+import type { LoginSettings } from '../core/config/types.ts';
+import type { RefreshSettings } from '../core/config/types-refresh.ts';
+import { type ChangeWaiter, type Lease, takeLease } from '../core/lease.ts';
+import { LIMITS } from '../core/limits.ts';
+import type { Session, Sessions } from '../core/services.ts';
+import type { SessionHot } from '../core/session.ts';
+import type { SessionStore } from '../core/store.ts';
+import { findLoginDenial } from './claims.ts';
+import { NO_BACKOFF, nextBackoff } from './refresh-backoff.ts';
+import { type Grant, type GrantAnswer, type RefreshedTokens, SubjectChangedError } from './refresh-grant.ts';
+import type { Lost, RefreshRecord, RefreshRecords } from './refresh-record.ts';
+
+/** How an attempt to renew a session's token ended. */
+export type FlightEnd =
+  /** The record holds a token that need not be renewed, whoever brought it. */
+  | { readonly kind: 'renewed' }
+  /** The old token stays; no attempt before `until`, ms since the epoch. */
+  | { readonly kind: 'kept'; readonly until: number }
+  /** The session is over. */
+  | { readonly kind: 'ended'; readonly reason: string };
+
+/** What is told about refreshes, for logs, metrics and the audit. */
+export type FlightEvents = {
+  renewed(session: Session): void;
+  kept(session: Session, error: Error): void;
+  ended(session: Session, event: 'refresh_failed' | 'refresh_denied', reason: string): void;
+  superseded(session: Session): void;
+};
+
+/** What a flight is made with. */
+export type FlightServices = {
+  readonly store: SessionStore;
+  readonly sessions: Pick<Sessions, 'replace'>;
+  readonly records: RefreshRecords;
+  readonly clock: Clock;
+  readonly waiter: ChangeWaiter;
+  readonly settings: RefreshSettings;
+  readonly allow: LoginSettings['allow'];
+  readonly events: FlightEvents;
+  /** From 0 to 1. */
+  random(): number;
+  isClosing(): boolean;
+  /** Take back tokens that nobody will use, without waiting. */
+  revoke(idp: string, tokens: readonly string[]): void;
+};
+
+/** One attempt, for all requests of this process that wait for the same session. */
+export type Flight = {
+  readonly handle: string;
+  /** As it was when the attempt began. */
+  readonly session: Session;
+  readonly grant: Grant;
+  /** Total deadline of a token call. */
+  readonly callMs: number;
+  /** Whether a token is to be renewed now. */
+  isDue(hot: SessionHot, now: number): boolean;
+};
+
+/** Undefined: look again. */
+type Step = FlightEnd | undefined;
+
+/** What must be left of a lease besides the call itself when the call begins: time to store its result. */
+const LEASE_MARGIN_MS = 1_000;
+
+/**
+ * Renew the token of a session, or wait for whoever is at it (D-19). Only the holder of the lease spends the refresh
+ * token, and only after having read the record anew; whatever was obtained is written at the revision that was read.
+ * A lease is taken for one call and never prolonged.
+ * @throws store_unavailable
+ */
+export async function runFlight(flight: Flight, services: FlightServices): Promise<FlightEnd> {
+  const { clock, waiter, settings } = services;
+  const { locator } = flight.session;
+  const ttlMs = flight.callMs + LIMITS.leaseSlackMs;
+  const giveUpAt = clock.now() + 2 * ttlMs;
+  for (;;) {
+    const lease = await takeLease(services, locator, 'grant', ttlMs);
+    // Waiting begins before the record is read: a change in between wakes us too.
+    const changed = lease === undefined ? waiter.next(locator) : undefined;
+    try {
+      const end = await advance(flight, services, lease);
+      if (end !== undefined) return end;
+    } finally {
+      await lease?.release();
+    }
+    if (services.isClosing() || clock.now() >= giveUpAt) {
+      return { kind: 'kept', until: clock.now() + settings.backoff.firstMs };
+    }
+    await changed;
+  }
+}
+
+async function advance(flight: Flight, services: FlightServices, lease: Lease | undefined): Promise<Step> {
+  const { records, clock } = services;
+  const record = await records.read(flight.handle, flight.session.locator);
+  if (record === undefined) return { kind: 'ended', reason: 'unknown_session' };
+  if (!flight.isDue(record.hot, clock.now())) return { kind: 'renewed' };
+  if (record.cold.refreshToken === undefined) return { kind: 'ended', reason: 'token_expired' };
+  if (clock.now() < record.backoff.until) return { kind: 'kept', until: record.backoff.until };
+  return lease && spend(flight, services, lease, record, record.cold.refreshToken);
+}
+
+/**
+ * Send the refresh token. Where the connection broke, the record is read again and the same token sent once more, if
+ * there is time (R-102); after a deadline there is none, and the back-off decides.
+ */
+async function spend(
+  flight: Flight,
+  services: FlightServices,
+  lease: Lease,
+  record: RefreshRecord,
+  token: string,
+): Promise<Step> {
+  const { clock, records } = services;
+  for (let attempt = 1; ; attempt += 1) {
+    // A process that was paused may have lost the lease: then nothing is sent.
+    if (!lease.hasLeft(flight.callMs + LEASE_MARGIN_MS)) return undefined;
+    const answer = await flight.grant(record, token, clock.now());
+    if (answer.kind === 'granted') return take(flight, services, record, answer);
+    if (answer.kind === 'refused') return end(flight, services, record, 'refresh_failed', 'invalid_grant');
+    if (attempt > 1 || !answer.mayRepeat || !lease.hasLeft(flight.callMs + LEASE_MARGIN_MS)) {
+      return keep(flight, services, record, answer.error);
+    }
+    const found = await records.read(flight.handle, flight.session.locator);
+    if (found?.cold.refreshToken !== token) return undefined;
+  }
+}
+
+/** Store the refresh token before anything else is done with the answer (R-102), then what the answer says. */
+async function take(
+  flight: Flight,
+  services: FlightServices,
+  record: RefreshRecord,
+  answer: Extract<GrantAnswer, { kind: 'granted' }>,
+): Promise<Step> {
+  const { records, allow, events } = services;
+  const { handle, session } = flight;
+  const { refreshToken } = answer;
+  const cold = { ...record.cold, refreshToken };
+  const rotated =
+    refreshToken === record.cold.refreshToken
+      ? ({ kind: 'written', record } as const)
+      : await records.write(handle, session.locator, record, { cold });
+  if (rotated.kind !== 'written') return lose(flight, services, rotated.kind, [refreshToken]);
+  const tokens = await readAnswer(answer);
+  if (tokens instanceof SubjectChangedError) {
+    return end(flight, services, rotated.record, 'refresh_failed', 'subject_changed', refreshToken);
+  }
+  if (tokens instanceof Error) return keep(flight, services, rotated.record, tokens);
+  const denial = findLoginDenial(tokens.principal, allow);
+  if (denial !== undefined) {
+    return end(flight, services, rotated.record, 'refresh_denied', `login.allow: ${denial}`, refreshToken);
+  }
+  const { idToken = cold.idToken, ...fresh } = tokens;
+  const written = await records.write(handle, session.locator, rotated.record, {
+    hot: { ...rotated.record.hot, ...fresh },
+    cold: { ...cold, idToken },
+    ...(rotated.record.backoff.failures > 0 && { backoff: NO_BACKOFF }),
+  });
+  if (written.kind !== 'written') return lose(flight, services, written.kind, [refreshToken, tokens.accessToken]);
+  events.renewed(session);
+  return { kind: 'renewed' };
+}
+
+async function readAnswer(answer: Extract<GrantAnswer, { kind: 'granted' }>): Promise<RefreshedTokens | Error> {
+  try {
+    return await answer.read();
+  } catch (error) {
+    return error instanceof Error ? error : new TypeError('a non-error was thrown');
+  }
+}
+
+/**
+ * There is no place for what was obtained. If the session is gone, nobody will use it: it is taken back (D-18). If
+ * another process has renewed it meanwhile, it is dropped alone: taking it back would end the grant, which is the
+ * winner's too (RFC 7009 §2.1).
+ */
+function lose(flight: Flight, services: FlightServices, lost: Lost, tokens: readonly string[]): Step {
+  if (lost === 'superseded') {
+    services.events.superseded(flight.session);
+    return undefined;
+  }
+  services.revoke(flight.session.hot.idp, tokens);
+  return { kind: 'ended', reason: 'unknown_session' };
+}
+
+/** The token stays as it is; all processes read from the record when to try again. */
+async function keep(flight: Flight, services: FlightServices, record: RefreshRecord, error: Error): Promise<Step> {
+  const { records, clock, settings, events } = services;
+  events.kept(flight.session, error);
+  const backoff = nextBackoff(record.backoff, settings.backoff, clock.now(), services.random());
+  const written = await records.write(flight.handle, flight.session.locator, record, { backoff });
+  return written.kind === 'superseded' ? undefined : { kind: 'kept', until: backoff.until };
+}
+
+/**
+ * The session ends (R-028), unless somebody has renewed it: its refresh token goes first, at the revision that was
+ * read. After that nobody can renew it, and the rest can go without a guard.
+ * @param obtained a refresh token of the provider's answer, to be taken back.
+ */
+async function end(
+  flight: Flight,
+  services: FlightServices,
+  record: RefreshRecord,
+  event: 'refresh_failed' | 'refresh_denied',
+  reason: string,
+  obtained?: string,
+): Promise<Step> {
+  const { records, sessions, events } = services;
+  const { handle, session } = flight;
+  const cold = { ...record.cold, refreshToken: undefined };
+  const written = await records.write(handle, session.locator, record, { cold });
+  if (written.kind === 'superseded') return undefined;
+  if (obtained !== undefined) services.revoke(session.hot.idp, [obtained]);
+  if (written.kind === 'gone') return { kind: 'ended', reason: 'unknown_session' };
+  await sessions.replace({ ...session, hot: record.hot });
+  events.ended(session, event, reason);
+  return { kind: 'ended', reason: event };
+}

@@ -1,0 +1,230 @@
+import type { Clock } from '../core/clock.ts';
+import { SallyportError } from '../core/errors.ts';
+import { LIMITS } from '../core/limits.ts';
+import { findSessionProblem } from '../core/route-access.ts';
+import type { Session, Sessions } from '../core/services.ts';
+import type { SiteRuntime } from '../core/sites.ts';
+import type { StoreChanges } from '../core/store.ts';
+
+/** An open socket, as far as its session is concerned. */
+export type Sitter = {
+  /** The session has ended. */
+  onSessionEnd(): void;
+  /** Called about once a second. */
+  tick(now: number): void;
+};
+
+/** Whose socket it is. */
+export type SocketOwner = {
+  /** A string of its own: a slice would keep the request's whole Cookie header. */
+  readonly handle: string;
+  readonly session: Session;
+  readonly site: SiteRuntime;
+};
+
+/** A place among the sockets of a session, taken before the service is dialled. */
+export type Seat = {
+  /** The socket is open. Ends at once if the session has ended meanwhile. */
+  sit(sitter: Sitter): void;
+  /** The user did something: the session's idle limit slides. */
+  act(): void;
+  /** Give the place back; may be called again. */
+  leave(): void;
+};
+
+/** What watches the sessions of open sockets. */
+export type SocketSessionsOptions = {
+  readonly sessions: Pick<Sessions, 'find'>;
+  /** undefined = the store does not tell of changes. */
+  readonly changes: StoreChanges | undefined;
+  readonly clock: Clock;
+  /** Sockets of one session in this process. */
+  readonly perSession: number;
+  /** A session's idle limit by the settings; its own may be stricter. */
+  readonly idleMs: number;
+};
+
+/** One session with open sockets. */
+type Watch = SocketOwner & {
+  session: Session;
+  readonly sitters: Set<Sitter>;
+  seats: number;
+  /** When the session ends by what is known of it; it is read again then. */
+  deadline: number;
+  hasEnded: boolean;
+  isReading: boolean;
+  /** Something changed while it was being read. */
+  isStale: boolean;
+  hasActed: boolean;
+};
+
+/**
+ * The sockets of this process by session (D-32): when the store tells of a change the session is read again, and its
+ * sockets are told if it is gone. With the store down they stay until the limits that are known. While changes are not
+ * told, all sessions are read every ten seconds.
+ */
+export class SocketSessions {
+  readonly #options: SocketSessionsOptions;
+  readonly #watches = new Map<string, Watch>();
+  /** All open sockets, those without a session too. */
+  readonly #sitters = new Set<Sitter>();
+  readonly #unsubscribe: (() => void) | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #polledAt = Number.NEGATIVE_INFINITY;
+  #isPolling = false;
+  #isPollStale = false;
+
+  constructor(options: SocketSessionsOptions) {
+    this.#options = options;
+    this.#unsubscribe = options.changes?.onInvalidate((what, locator) => {
+      if (what === 'all') void this.#readAll();
+      else if (what === 'session') this.#read(this.#watches.get(locator));
+    });
+  }
+
+  /** Take a place; undefined owner = a public socket. @throws `rate_limited` if the session has too many sockets. */
+  enter(owner: SocketOwner | undefined): Seat {
+    const watch = owner && this.#watch(owner);
+    let sitting: Sitter | undefined;
+    let isTaken = true;
+    return {
+      sit: (sitter) => {
+        sitting = sitter;
+        this.#sitters.add(sitter);
+        this.#timer ??= setInterval(() => this.#sweep(), LIMITS.webSocketSweepMs);
+        if (watch === undefined) return;
+        watch.sitters.add(sitter);
+        // What ended it may have been told before anybody listened.
+        if (watch.hasEnded) sitter.onSessionEnd();
+        else this.#read(watch);
+      },
+      act: () => {
+        if (watch !== undefined) watch.hasActed = true;
+      },
+      leave: () => {
+        if (!isTaken) return;
+        isTaken = false;
+        this.#leave(watch, sitting);
+      },
+    };
+  }
+
+  /** Stop watching. */
+  close(): void {
+    this.#unsubscribe?.();
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #watch(owner: SocketOwner): Watch {
+    const { locator } = owner.session;
+    const known = this.#watches.get(locator);
+    if (known !== undefined) {
+      if (known.seats >= this.#options.perSession) {
+        throw new SallyportError('rate_limited', { detail: 'WebSockets of one session', retryAfterS: 1 });
+      }
+      known.seats += 1;
+      return known;
+    }
+    const state = { seats: 1, hasEnded: false, isReading: false, isStale: false, hasActed: false };
+    const watch: Watch = { ...owner, ...state, sitters: new Set(), deadline: this.#deadlineOf(owner.session) };
+    this.#watches.set(locator, watch);
+    return watch;
+  }
+
+  #leave(watch: Watch | undefined, sitter: Sitter | undefined): void {
+    if (sitter !== undefined) this.#sitters.delete(sitter);
+    if (this.#sitters.size === 0) {
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    }
+    if (watch === undefined) return;
+    if (sitter !== undefined) watch.sitters.delete(sitter);
+    watch.seats -= 1;
+    if (watch.seats === 0) this.#forget(watch);
+  }
+
+  #forget(watch: Watch): void {
+    const { locator } = watch.session;
+    if (this.#watches.get(locator) === watch) this.#watches.delete(locator);
+  }
+
+  #deadlineOf({ hot, lastSeenAt }: Session): number {
+    const idleEnd = lastSeenAt + Math.min(hot.idleMs, this.#options.idleMs);
+    const tokenEnd = hot.renewable ? Number.POSITIVE_INFINITY : hot.tokenExpiresAt;
+    return Math.min(hot.absoluteAt, idleEnd, tokenEnd);
+  }
+
+  #sweep(): void {
+    const { clock, changes } = this.#options;
+    const now = clock.now();
+    for (const sitter of [...this.#sitters]) sitter.tick(now);
+    for (const watch of [...this.#watches.values()]) {
+      const slides =
+        watch.hasActed &&
+        now - watch.session.lastSeenAt > Math.min(watch.session.hot.idleMs, this.#options.idleMs) / 10;
+      if (slides || now >= watch.deadline) this.#read(watch, slides);
+    }
+    const isTold = changes !== undefined && now < changes.currentUntil();
+    if (!isTold && now - this.#polledAt >= LIMITS.webSocketPollMs) void this.#readAll();
+  }
+
+  /** In the next turn: whoever else keeps copies has heard of the change by then. */
+  #read(watch: Watch | undefined, slides = false): void {
+    if (watch === undefined || watch.hasEnded) return;
+    if (watch.isReading) {
+      watch.isStale = true;
+      return;
+    }
+    watch.isReading = true;
+    setImmediate(() => void this.#readNow(watch, slides));
+  }
+
+  async #readNow(watch: Watch, slides: boolean): Promise<void> {
+    const { sessions, clock } = this.#options;
+    watch.isStale = false;
+    if (slides) watch.hasActed = false;
+    try {
+      const session = await sessions.find(watch.handle, slides);
+      if (session === undefined || findSessionProblem(session, watch.site, clock.now()) !== undefined) this.#end(watch);
+      else {
+        watch.session = session;
+        watch.deadline = this.#deadlineOf(session);
+      }
+    } catch {
+      // The store is down: what is known holds until its end.
+      if (clock.now() >= watch.deadline) this.#end(watch);
+    }
+    watch.isReading = false;
+    if (watch.isStale && watch.seats > 0) this.#read(watch);
+  }
+
+  /** A few at a time: thousands of sessions must not fill the queue of the store. */
+  async #readAll(): Promise<void> {
+    this.#isPollStale = this.#isPolling;
+    if (this.#isPolling) return;
+    this.#isPolling = true;
+    this.#polledAt = this.#options.clock.now();
+    const batches = [...this.#watches.values()];
+    while (batches.length > 0) {
+      await Promise.all(
+        batches.splice(0, LIMITS.webSocketRereads).map((watch) => {
+          if (watch.hasEnded || watch.isReading) {
+            watch.isStale = true;
+            return undefined;
+          }
+          watch.isReading = true;
+          return this.#readNow(watch, false);
+        }),
+      );
+    }
+    this.#isPolling = false;
+    if (this.#isPollStale) void this.#readAll();
+  }
+
+  #end(watch: Watch): void {
+    watch.hasEnded = true;
+    this.#forget(watch);
+    for (const sitter of [...watch.sitters]) sitter.onSessionEnd();
+  }
+}

@@ -1,0 +1,164 @@
+import type { HttpRequest } from 'uWebSockets.js';
+import type { WebSocket } from 'ws';
+import type { App } from '../core/app.ts';
+import type { Exchange } from '../core/app-exchange.ts';
+import type { Clock } from '../core/clock.ts';
+import type { WebSocketSettings } from '../core/config/types-websocket.ts';
+import { findHandle } from '../core/cookie.ts';
+import { SallyportError } from '../core/errors.ts';
+import type { Session } from '../core/services.ts';
+import type { Asked, authorize, Verdict } from './authorize.ts';
+import type { ServiceRuntime } from './http-pools.ts';
+import { type ClientHeaders, finishHeaders, type OwnHeaders, type RequestHeaderRules } from './request-headers.ts';
+import { targetOf } from './target.ts';
+import { SESSION_ENDED } from './websocket-codes.ts';
+import { readHandshake } from './websocket-handshake.ts';
+import { Link } from './websocket-link.ts';
+import { dial } from './websocket-service.ts';
+import { type Seat, SocketSessions, type SocketSessionsOptions } from './websocket-sessions.ts';
+
+/** What WebSockets work with. */
+export type WebSocketServices = SocketSessionsOptions & {
+  readonly clock: Clock;
+  readonly requestHeaders: RequestHeaderRules;
+  authorize(asked: Asked): ReturnType<typeof authorize>;
+  /** What we tell the service about a request. @throws no_token_available, idp_unavailable */
+  describe(asked: Asked, service: ServiceRuntime, verdict: Verdict & { kind: 'pass' }): OwnHeaders;
+};
+
+/** WebSocket routes of the proxy. */
+export type WebSockets = {
+  /**
+   * Answer a request to a WebSocket route: an upgrade once the service has accepted, else an error; never a redirect.
+   * @throws SallyportError, synchronously or as a rejection.
+   */
+  handle(app: App, exchange: Exchange, req: HttpRequest, asked: Asked, service: ServiceRuntime): void | Promise<void>;
+  /** Cut all sockets to services. */
+  close(): void;
+};
+
+/** A handshake that was read in its first turn. */
+type Inbound = {
+  readonly app: App;
+  readonly exchange: Exchange;
+  readonly asked: Asked;
+  readonly service: ServiceRuntime;
+  readonly settings: WebSocketSettings;
+  readonly headers: ClientHeaders;
+  readonly subprotocols: readonly string[];
+};
+
+const GOING_AWAY = 1001;
+const BEARER = 'Bearer ';
+
+/** Create the WebSockets of a configuration (D-30 to D-32, R-154, R-155). */
+export function createWebSockets(services: WebSocketServices): WebSockets {
+  const sessions = new SocketSessions(services);
+  const links = new Set<Link>();
+  const proceed = (inbound: Inbound, verdict: Verdict): void => {
+    if (!inbound.exchange.open) return;
+    if (verdict.kind === 'login') throw new SallyportError('authentication_required', { detail: 'handshake' });
+    const headers = headersFor(inbound, services.describe(inbound.asked, inbound.service, verdict));
+    const seat = sessions.enter(ownerOf(inbound.asked, verdict.session));
+    try {
+      connect(inbound, headers, seat, (socket) => join(services.clock, links, inbound, seat, socket));
+    } catch (error) {
+      seat.leave();
+      throw error;
+    }
+  };
+  return {
+    handle(app, exchange, req, asked, service) {
+      const settings = asked.route.route.webSocket;
+      if (settings === undefined) throw new TypeError('no WebSocket route');
+      const subprotocols = readHandshake(exchange, req, asked.site, settings);
+      const headers = services.requestHeaders.read(req);
+      if (headers.nominatesCritical) {
+        throw new SallyportError('bad_request', { detail: 'Connection names a field that must arrive' });
+      }
+      const inbound: Inbound = { app, exchange, asked, service, settings, headers, subprotocols };
+      app.keep();
+      const verdict = services.authorize(asked);
+      if (verdict instanceof Promise) return verdict.then((value) => proceed(inbound, value));
+      return proceed(inbound, verdict);
+    },
+    close() {
+      sessions.close();
+      for (const link of links) {
+        link.end(GOING_AWAY, 'going away', GOING_AWAY);
+        link.destroy();
+      }
+    },
+  };
+}
+
+function ownerOf({ context, site }: Asked, session: Session | undefined) {
+  if (session === undefined) return undefined;
+  const handle = findHandle(context.cookie, site.site.cookie.name);
+  if (typeof handle !== 'string') throw new TypeError('a session without its handle');
+  return { handle: Buffer.from(handle, 'latin1').toString('latin1'), session, site };
+}
+
+/** As on HTTP; a service that reads its token in a cookie gets it there, whatever the client sent under that name. */
+function headersFor({ headers, settings }: Inbound, own: OwnHeaders): string[] {
+  const { tokenIn } = settings;
+  if (tokenIn.kind === 'authorization') return finishHeaders(headers, own);
+  const list: string[] = [];
+  let cookie = own.authorization === '' ? '' : `${tokenIn.name}=${own.authorization.slice(BEARER.length)}`;
+  for (let i = 0; i < headers.list.length; i += 2) {
+    const [name, value] = [headers.list[i] as string, headers.list[i + 1] as string];
+    if (name !== 'cookie') list.push(name, value);
+    else cookie = [withoutCookie(value, tokenIn.name), cookie].filter((part) => part !== '').join('; ');
+  }
+  if (cookie !== '') list.push('cookie', cookie);
+  return finishHeaders({ ...headers, list }, { ...own, authorization: '' });
+}
+
+function withoutCookie(header: string, name: string): string {
+  const pairs = header.split('; ');
+  return pairs.filter((pair) => pair.slice(0, pair.indexOf('=')).toLowerCase() !== name.toLowerCase()).join('; ');
+}
+
+/** The service is dialled before the client is accepted: what it refuses is refused. */
+function connect(inbound: Inbound, headers: string[], seat: Seat, onOpen: (socket: WebSocket) => void): void {
+  const { app, exchange, asked, service, settings, subprotocols } = inbound;
+  const origin = service.service.urls[0];
+  if (origin === undefined) throw new TypeError('a service without an address');
+  const giveUp = dial({
+    service: service.service,
+    origin,
+    target: targetOf(asked.context, asked.path, asked.route.route.rewrite),
+    headers,
+    subprotocols,
+    messageMaxBytes: settings.messageMaxBytes,
+    onOpen,
+    onFail(error) {
+      seat.leave();
+      app.fail(exchange, error);
+    },
+  });
+  exchange.onAbort = () => {
+    giveUp();
+    seat.leave();
+  };
+}
+
+/** In the turn in which the service accepted: its first messages may be in the same read. */
+function join(clock: Clock, links: Set<Link>, { app, exchange, settings }: Inbound, seat: Seat, service: WebSocket) {
+  const link = new Link({
+    settings,
+    clock,
+    service,
+    onActivity: () => {
+      if (settings.countsAsActivity) seat.act();
+    },
+    onEnd: () => seat.leave(),
+  });
+  links.add(link);
+  service.on('close', () => links.delete(link));
+  app.upgrade(exchange, link, service.protocol);
+  seat.sit({
+    tick: (now) => link.tick(now),
+    onSessionEnd: () => link.end(SESSION_ENDED, 'the session has ended', GOING_AWAY),
+  });
+}

@@ -1,0 +1,195 @@
+// What each kind of request may cost, counted instead of timed: a regression fails here without any clock.
+
+import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
+import assert from 'node:assert/strict';
+import { describe, test } from 'node:test';
+import { promiseHooks } from 'node:v8';
+import { bytesPerCall } from '../../bench/lib/alloc.ts';
+import { type Header, realisticHeaders, SITE_HOST } from '../../bench/lib/requests.ts';
+import { compileAddressMatcher, parseAddress } from '../../src/core/address.ts';
+import { type ContextReader, createContextReader } from '../../src/core/context.ts';
+import { L1 } from '../../src/core/l1.ts';
+import { createSessions } from '../../src/core/sessions.ts';
+import { createMemoryStore } from '../../src/core/store-memory.ts';
+import { type Decision, type VerifyServices, verify } from '../../src/core/verify.ts';
+import { createBearerWorld } from '../core/bearer-world.ts';
+import {
+  ABSOLUTE_MS,
+  createClock,
+  IDLE_MS,
+  loginOf,
+  made,
+  ringOf,
+  TOMBSTONE_MS,
+  watchStore,
+} from '../core/sessions-support.ts';
+import { servicesOf } from '../core/world.ts';
+
+const ENTRY = { allPeersTrusted: false, shared: false, tail: false };
+
+/** Calls into native objects; each crosses from JavaScript into C++ and back. */
+type NativeCalls = Record<string, number>;
+
+/** A request and response that count what is asked of them. */
+function nativeOf(headers: readonly Header[], calls: NativeCalls): { request: HttpRequest; response: HttpResponse } {
+  const lines = [['host', 'verify.internal'] as const, ...headers];
+  const lower = lines.map(([name, value]) => [name.toLowerCase(), value] as const);
+  const peer = parseAddress('10.0.0.5') ?? new Uint8Array(4);
+  const members: Record<string, (...args: never[]) => unknown> = {
+    getCaseSensitiveMethod: () => 'GET',
+    getUrl: () => '/auth/verify',
+    getQuery: () => '',
+    getHeader: (name: string) => lower.find(([known]) => known === name)?.[1] ?? '',
+    forEach: (visit: (name: string, value: string) => void) =>
+      lower.forEach(([name, value]) => void visit(name, value)),
+    getRemoteAddress: () => peer.slice().buffer,
+  };
+  const counting = Object.fromEntries(
+    Object.entries(members).map(([name, run]) => [
+      name,
+      (...args: never[]) => {
+        calls[name] = (calls[name] ?? 0) + 1;
+        return run(...args);
+      },
+    ]),
+  );
+  return { request: counting as unknown as HttpRequest, response: counting as unknown as HttpResponse };
+}
+
+/** Real sessions over a real store, with or without kept copies, behind verify of the test world. */
+async function openScene(keeps: boolean) {
+  const clock = createClock();
+  const { store, calls } = watchStore(createMemoryStore());
+  const base = servicesOf({});
+  const l1 =
+    keeps && store.changes !== undefined
+      ? new L1({ changes: store.changes, maxEntries: 10, maxBytes: 1e6 })
+      : undefined;
+  const sessions = createSessions({
+    store,
+    ring: ringOf('k1'),
+    clock,
+    l1,
+    settings: { idleMs: IDLE_MS, absoluteMs: ABSOLUTE_MS, maxPerUser: 0, checkSlides: true, exposedClaims: [] },
+    identity: base.identity,
+    tombstoneTtlMs: TOMBSTONE_MS,
+    onBackgroundError(error) {
+      throw error;
+    },
+  });
+  const { handle } = made(await sessions.create(loginOf()));
+  const services: VerifyServices = { ...base, sessions };
+  const reader = createContextReader({ trusted: services.trusted, csrfHeader: 'x-csrf', targetMaxBytes: 8_192 });
+  await sessions.find(handle, false);
+  calls.readHot.length = 0;
+  return { services, reader, handle, calls };
+}
+
+type Native = ReturnType<typeof nativeOf>;
+
+function decide(native: Native, reader: ContextReader, services: VerifyServices): Decision | Promise<Decision> {
+  return verify(reader.read(native.response, native.request), ENTRY, services);
+}
+
+function headersWith(cookie: string | undefined, authorization?: string): readonly Header[] {
+  const headers = realisticHeaders({
+    ...(cookie === undefined ? {} : { cookie }),
+    ...(authorization === undefined ? {} : { authorization }),
+  });
+  return headers.map(([name, value]) => [name, value === SITE_HOST ? 'app.example.test' : value]);
+}
+
+/** Promises made while `run` runs, and until what it returns has settled. */
+async function countPromises(run: () => unknown): Promise<number> {
+  let count = 0;
+  const stop = promiseHooks.onInit(() => {
+    count += 1;
+  });
+  let result: unknown;
+  let direct = 0;
+  try {
+    result = run();
+    direct = count;
+    if (!(result instanceof Promise)) return direct;
+    await result;
+  } finally {
+    stop();
+  }
+  // Waiting for it here made some of them: the await itself is one more.
+  return count - 1;
+}
+
+/** What every request may ask of the native objects: the same, whoever asks. */
+const NATIVE = { getCaseSensitiveMethod: 1, getUrl: 1, getQuery: 1, forEach: 1, getRemoteAddress: 1 };
+
+describe('a verify request', () => {
+  test('with a kept session reads no store, makes no promise, and allocates little', async () => {
+    const scene = await openScene(true);
+    const calls: NativeCalls = {};
+    const native = nativeOf(headersWith(`bff_session=${scene.handle}`), calls);
+    const run = () => decide(native, scene.reader, scene.services);
+    const decision = run();
+    assert.equal((decision as Decision).kind, 'allow');
+    assert.deepEqual(calls, NATIVE);
+    assert.deepEqual(scene.calls, { readHot: [], touch: [] });
+    assert.equal(await countPromises(run), 0);
+    const bytes = bytesPerCall(run) - bytesPerCall(() => scene.reader.read(native.response, native.request));
+    assert.ok(bytes <= 400, `${bytes} bytes beyond the copy of the request`);
+  });
+
+  test('without kept sessions reads the store once', async () => {
+    const scene = await openScene(false);
+    const calls: NativeCalls = {};
+    const native = nativeOf(headersWith(`bff_session=${scene.handle}`), calls);
+    const run = () => decide(native, scene.reader, scene.services);
+    assert.equal((await run()).kind, 'allow');
+    assert.deepEqual(calls, NATIVE);
+    assert.equal(scene.calls.readHot.length, 1);
+    assert.deepEqual(scene.calls.touch, []);
+    const promises = await countPromises(run);
+    assert.ok(promises <= 6, `${promises} promises`);
+  });
+
+  for (const [name, cookie] of [
+    ['without a cookie', undefined],
+    ['with a malformed cookie', 'bff_session=not-a-handle'],
+  ] as const) {
+    test(`${name} reads no store and makes no promise`, async () => {
+      const scene = await openScene(true);
+      const calls: NativeCalls = {};
+      const native = nativeOf(headersWith(cookie), calls);
+      const run = () => decide(native, scene.reader, scene.services);
+      assert.equal((run() as Decision).kind, 'login');
+      assert.deepEqual(calls, NATIVE);
+      assert.deepEqual(scene.calls, { readHot: [], touch: [] });
+      assert.equal(await countPromises(run), 0);
+    });
+  }
+
+  test('with a remembered bearer token reads no store, makes no promise and looks for no key', async () => {
+    const scene = await openScene(true);
+    const world = await createBearerWorld();
+    const token = await world.sign();
+    await world.check(token);
+    const lookUps = world.lookUps.length;
+    const services = { ...scene.services, bearer: world.tokens };
+    const native = nativeOf(headersWith(undefined, `Bearer ${token}`), {});
+    const run = () => decide(native, scene.reader, services);
+    assert.equal((run() as Decision).kind, 'allow');
+    assert.deepEqual(scene.calls, { readHot: [], touch: [] });
+    assert.equal(await countPromises(run), 0);
+    assert.equal(world.lookUps.length, lookUps);
+  });
+
+  test('is one look-up for all who ask for the same session at once', async () => {
+    const scene = await openScene(true);
+    const native = nativeOf(headersWith('bff_session=kq3Z1v0mQf7yYb2cT9xL4nRwE8sHdJ6uA5gPoKiVtXM'), {});
+    const trusted = compileAddressMatcher(scene.services.config.trustedProxies);
+    const ask = () => {
+      const reader = createContextReader({ trusted, csrfHeader: 'x-csrf', targetMaxBytes: 8_192 });
+      return decide(native, reader, scene.services);
+    };
+    await Promise.all(Array.from({ length: 50 }, ask));
+    assert.equal(scene.calls.readHot.length, 1);
+  });
+});
