@@ -1,4 +1,4 @@
-import { writeAllow } from '../src/core/reply.ts';
+import { createAllowWriter } from '../src/core/reply.ts';
 import { type NativeHandler, startInProcess } from './lib/in-process.ts';
 import type { MicroBench } from './lib/micro.ts';
 import { accessTokenText } from './lib/provider.ts';
@@ -23,7 +23,8 @@ export const replyBench: MicroBench = {
     const server = await startInProcess();
     const list = HEADERS.flat();
     const object = Object.fromEntries(HEADERS);
-    // One native call for all of them: relies on values being written as they are, which a later release may refuse.
+    const writeAllow = createAllowWriter();
+    // Holds the token twice for as long as the session is kept.
     const block = ['no-store', ...HEADERS.map(([name, value]) => `${name}: ${value}`)].join('\r\n');
     const ask = (handler: NativeHandler) => (): Promise<unknown> => server.ask(handler, REQUEST, CALLS);
     return [
@@ -31,13 +32,20 @@ export const replyBench: MicroBench = {
         name: 'allow with seven headers, whole round',
         calls: CALLS,
         ways: {
-          'flat list in one cork (shipped)': ask((response) => writeAllow(response, list, false)),
+          'short ones as one block, the token alone (shipped)': ask((response) => writeAllow(response, list, false)),
+          'each by itself, in one cork': ask((response) => {
+            response.cork(() => {
+              response.writeHeader('cache-control', 'no-store');
+              for (let i = 0; i < list.length; i += 2) response.writeHeader(list[i] as string, list[i + 1] as string);
+              response.end('', false);
+            });
+          }),
           'an object, without cork': ask((response) => {
             response.writeHeader('cache-control', 'no-store');
             for (const [name, value] of Object.entries(object)) response.writeHeader(name, value);
             response.end('', false);
           }),
-          'one block as one value': ask((response) => {
+          'all as one block': ask((response) => {
             response.cork(() => response.writeHeader('cache-control', block).end('', false));
           }),
         },

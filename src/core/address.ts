@@ -39,12 +39,31 @@ export function formatAddress(address: Uint8Array): string {
 export function compileAddressMatcher(blocks: readonly string[]): AddressMatcher {
   const compiled = blocks.map(parseBlock);
   if (compiled.length === 0) return () => false;
-  return (address) => {
-    const bytes = normalise(address);
+  const match = (bytes: Uint8Array): boolean => {
     for (const block of compiled) {
       if (samePrefix(bytes, block.bytes, block.bits)) return true;
     }
     return false;
+  };
+  return rememberIpv4((address) => match(normalise(address)));
+}
+
+/** A gateway has few addresses and asks often: its four bytes are one number, and the answer is remembered by it. */
+function rememberIpv4(match: AddressMatcher): AddressMatcher {
+  const known = new Map<number, boolean>();
+  return (address) => {
+    if (address.length !== 4) return match(address);
+    const key =
+      (address[0] as number) * 0x1000000 +
+      ((address[1] as number) << 16) +
+      ((address[2] as number) << 8) +
+      (address[3] as number);
+    const remembered = known.get(key);
+    if (remembered !== undefined) return remembered;
+    if (known.size >= LIMITS.peersRemembered) known.clear();
+    const result = match(address);
+    known.set(key, result);
+    return result;
   };
 }
 

@@ -12,7 +12,7 @@ import { type ContextReader, PROBLEM_FRAMING, PROBLEM_METHOD } from './context.t
 import type { HeaderList } from './identity.ts';
 import { LIMITS } from './limits.ts';
 import type { Reply } from './problem.ts';
-import { writeAllow, writeReply } from './reply.ts';
+import { createAllowWriter, writeReply } from './reply.ts';
 
 /** The native request: valid only until the first await. */
 export type NativeRequest = HttpRequest;
@@ -32,6 +32,7 @@ export class App extends Answers<Exchange> {
   /** Users of the open WebSockets. */
   readonly #sockets = new Set<SocketUser>();
   #socketBounds = '';
+  readonly #writeAllow = createAllowWriter();
   #listenSocket: us_listen_socket | undefined;
 
   /** @param handlerOf makes the handler, which answers through this app. */
@@ -87,7 +88,7 @@ export class App extends Answers<Exchange> {
   /** Verify's allow answer. */
   allow(exchange: Exchange, headers: HeaderList): void {
     this.#write(exchange, () => {
-      writeAllow(exchange.res, headers, exchange.context.chunked || this.#isClosing);
+      this.#writeAllow(exchange.res, headers, exchange.context.chunked || this.#isClosing);
       this.finished(exchange, 200, '');
     });
   }

@@ -71,6 +71,10 @@ export const LIMITS = {
   ownBodyMaxBytes: 16_384,
   /** Segments of a canonical path. */
   pathSegmentsMax: 256,
+  /** Peers whose trust is remembered. */
+  peersRemembered: 1_000,
+  /** Values up to this length go into the one block of an allow answer. */
+  headerBlockValueMaxChars: 256,
   /** Addresses read of one X-Forwarded-For header. */
   forwardedForMax: 32,
   /** Waiting for a WebSocket's client before its service is paused (D-31). */

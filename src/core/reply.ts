@@ -1,6 +1,7 @@
 // hot: bench/reply.ts
 import type { HttpResponse } from 'uWebSockets.js';
 import type { HeaderList } from './identity.ts';
+import { LIMITS } from './limits.ts';
 import type { Reply } from './problem.ts';
 
 const STATUS: ReadonlyMap<number, string> = new Map([
@@ -23,17 +24,50 @@ const STATUS: ReadonlyMap<number, string> = new Map([
   [504, '504 Gateway Timeout'],
 ]);
 
+/** Writes verify's allow answer. */
+export type AllowWriter = (res: HttpResponse, headers: HeaderList, close: boolean) => void;
+
+/** The headers of one session as they are written: short ones as one block, long ones one by one. */
+type PreparedHeaders = { readonly block: string; readonly long: HeaderList };
+
 /**
- * Write verify's allow answer: exactly 200, empty, no cookie, nothing conditional (R-084). The header values were
- * checked when they were built, once for each session (D-05).
- * @param close end the connection afterwards, as in writeReply.
+ * Create the writer of verify's allow answer: exactly 200, empty, no cookie, nothing conditional (R-084). The header
+ * values were checked when they were built, once for each session (D-05).
+ *
+ * A native call for each header costs 0.6 µs, more than everything else on a hit. So the short ones are joined behind
+ * the value of the first, line ends included, once for each list; a long one (the token) is written by itself, because
+ * a joined copy would hold it twice for as long as the session is cached.
  */
-export function writeAllow(res: HttpResponse, headers: HeaderList, close: boolean): void {
-  res.cork(() => {
-    res.writeHeader('cache-control', 'no-store');
-    for (let i = 0; i < headers.length; i += 2) res.writeHeader(headers[i] as string, headers[i + 1] as string);
-    res.end('', close);
-  });
+export function createAllowWriter(): AllowWriter {
+  const prepared = new WeakMap<HeaderList, PreparedHeaders>();
+  return (res, headers, close) => {
+    let known = prepared.get(headers);
+    if (known === undefined) {
+      known = prepareHeaders(headers);
+      prepared.set(headers, known);
+    }
+    const { block, long } = known;
+    res.cork(() => {
+      res.writeHeader('cache-control', block);
+      for (let i = 0; i < long.length; i += 2) res.writeHeader(long[i] as string, long[i + 1] as string);
+      if (close) res.end('', true);
+      else res.end();
+    });
+  };
+}
+
+function prepareHeaders(headers: HeaderList): PreparedHeaders {
+  const long: string[] = [];
+  let block = 'no-store';
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = headers[i] as string;
+    const value = headers[i + 1] as string;
+    if (!isToken(name.toLowerCase()) || !isFieldValue(value))
+      throw new TypeError(`identity header ${name} cannot be written`);
+    if (value.length > LIMITS.headerBlockValueMaxChars) long.push(name, value);
+    else block += `\r\n${name}: ${value}`;
+  }
+  return { block, long };
 }
 
 /**
