@@ -1,5 +1,5 @@
 /**
- * Runs the benches: `node scripts/bench.ts [NAME…] [--rounds N] [--seconds S] [--warm-up S] [--connections N] [--quick]`.
+ * Runs the benches: `node scripts/bench.ts [NAME…] [--rounds N] [--seconds S] [--warm-up S] [--connections N] [--patience S] [--quick]`.
  *
  * A NAME is a scenario of bench/scenarios/all.ts, `micro` (every hot file) or `micro/FILE`; without one everything runs.
  * Writes JSON and SVG to bench/results/ and prints the table of targets. Exit code 1 if a target is missed by more than
@@ -31,6 +31,7 @@ function readArguments(args: readonly string[]): Choice | undefined {
         seconds: { type: 'string' },
         'warm-up': { type: 'string' },
         connections: { type: 'string', default: '64' },
+        patience: { type: 'string' },
         quick: { type: 'boolean', default: false },
       },
     });
@@ -40,11 +41,12 @@ function readArguments(args: readonly string[]): Choice | undefined {
       seconds: Number(values.seconds ?? (quick ? 1 : 5)),
       warmUpSeconds: Number(values['warm-up'] ?? (quick ? 1 : 2)),
       connections: Number(values.connections),
+      patienceSeconds: Number(values.patience ?? (quick ? 0 : 120)),
       quick,
       say: (line) => console.error(line),
     };
-    const { rounds, seconds, warmUpSeconds, connections } = options;
-    const areWhole = [rounds, seconds, warmUpSeconds, connections].every(
+    const { rounds, seconds, warmUpSeconds, connections, patienceSeconds } = options;
+    const areWhole = [rounds, seconds, warmUpSeconds, connections, patienceSeconds].every(
       (value) => Number.isInteger(value) && value >= 0,
     );
     if (!areWhole || rounds === 0 || seconds === 0 || connections === 0) return undefined;
@@ -86,7 +88,7 @@ async function main(args: readonly string[]): Promise<number> {
   if (choice === undefined || !choice.names.every(isKnown)) {
     const names = SCENARIOS.map(({ name }) => name).join(', ');
     console.error(
-      `usage: npm run bench -- [NAME…] [--rounds N] [--seconds S] [--warm-up S] [--connections N] [--quick]`,
+      `usage: npm run bench -- [NAME…] [--rounds N] [--seconds S] [--warm-up S] [--connections N] [--patience S] [--quick]`,
     );
     console.error(`names: ${names}, ${MICRO}, ${MICRO}/FILE`);
     return 2;

@@ -25,7 +25,7 @@ export async function main(argv: readonly string[]): Promise<void> {
   };
   const code = await run(argv, io);
   // A second signal ends the wait for the drain: what is still open must not keep the process.
-  if (argv[0] === 'serve') process.exit(code);
+  if (argv[0] === 'serve' || argv[0] === 'worker') process.exit(code);
   process.exitCode = code;
 }
 
@@ -34,6 +34,8 @@ async function run(argv: readonly string[], io: CliIo): Promise<number> {
   switch (command) {
     case 'serve':
       return runServe(rest, io);
+    case 'worker':
+      return runAsWorker(io);
     case 'check':
       return runCheck(rest, io);
     case 'keygen':
@@ -52,4 +54,17 @@ async function run(argv: readonly string[], io: CliIo): Promise<number> {
       io.stderr(command === undefined ? USAGE : `sallyport: unknown command ${JSON.stringify(command)}\n\n${USAGE}`);
       return 2;
   }
+}
+
+/** Only a supervisor starts this: there is a channel to it. */
+async function runAsWorker(io: CliIo): Promise<number> {
+  if (process.send === undefined) {
+    io.stderr('sallyport: worker is started by serve, not by hand\n');
+    return 2;
+  }
+  const { runWorker } = await import('./worker.ts');
+  return runWorker(io.environment, (message) => {
+    // The supervisor may be gone already; then there is nobody to tell.
+    if (process.connected) process.send?.(message, undefined, undefined, () => undefined);
+  });
 }

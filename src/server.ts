@@ -16,10 +16,11 @@ export type RunningServer = {
   snapshot(): Promise<readonly object[]>;
   /**
    * Make everything of another version of the configuration, beside the one that serves. Listeners, their addresses
-   * and connections stay as they are.
-   * @throws Error if the version cannot be made; nothing has changed then.
+   * and connections stay as they are. Where this version was ready, the other must become so, too.
+   * @param config with the listeners of this one, see pinListeners.
+   * @throws Error if the version cannot be made or does not get ready; nothing has changed then.
    */
-  prepare(config: Config): PreparedReload;
+  prepare(config: Config): Promise<PreparedReload>;
   /** Drain and stop: not ready first, then no new connections, then the rest within the drain deadline (D-22). */
   close(): Promise<void>;
 };
@@ -48,6 +49,8 @@ type Apps = {
 const DRAIN_POLL_MS = 20;
 /** Connections without a request for this long while draining are closed; others are told with their next answer. */
 const DRAIN_QUIET_MS = 250;
+/** How long a new version may take to reach its store and its providers. */
+const RELOAD_READY_MS = 5_000;
 /** Versions that are kept for requests under way, the oldest of which may be streams without an end. */
 const OLD_GENERATIONS_MAX = 4;
 
@@ -114,8 +117,19 @@ class Generations {
   }
 }
 
-function prepare(ground: Ground, apps: Apps, generations: Generations): PreparedReload {
-  const next = createGeneration(ground, generations.current);
+async function prepare(ground: Ground, apps: Apps, generations: Generations): Promise<PreparedReload> {
+  const { current } = generations;
+  const next = createGeneration(ground, current);
+  const deadline = performance.now() + RELOAD_READY_MS;
+  const mustBeReady = current.readiness.read().ready;
+  while (mustBeReady && !next.readiness.read().ready) {
+    if (performance.now() > deadline) {
+      const state = JSON.stringify(next.readiness.read().body);
+      await generations.end(next);
+      throw new Error(`the new version does not get ready: ${state}`);
+    }
+    await sleep(DRAIN_POLL_MS);
+  }
   const { config, log } = ground;
   return {
     commit() {

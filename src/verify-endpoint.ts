@@ -3,6 +3,7 @@ import type { BaseExchange } from './core/app-exchange.ts';
 import type { Paths } from './core/config/types.ts';
 import { isSallyportError } from './core/errors.ts';
 import type { Metrics } from './core/metrics.ts';
+import { AMBIGUOUS, canonicalPath } from './core/path.ts';
 import type { Replies } from './core/problem.ts';
 import type { CookieWriter } from './core/set-cookie.ts';
 import type { SiteRuntime } from './core/sites.ts';
@@ -25,7 +26,10 @@ export function compileVerifyPaths(paths: Paths): (path: string) => 0 | 1 | 2 {
   const prefixes = [...exact].map((path) => `${path}/`);
   return (path) => {
     if (exact.has(path)) return 1;
-    for (const prefix of prefixes) if (path.startsWith(prefix)) return 2;
+    for (const prefix of prefixes) {
+      // A tail with dot segments leads elsewhere for whoever resolves them (PC-140).
+      if (path.startsWith(prefix)) return canonicalPath(path) === AMBIGUOUS ? 0 : 2;
+    }
     return 0;
   };
 }

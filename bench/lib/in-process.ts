@@ -6,7 +6,7 @@ export type NativeHandler = (response: HttpResponse, request: HttpRequest) => vo
 
 /** A native server and a client in this process, for what only exists inside a request. */
 export type InProcess = {
-  /** Send `count` requests at once over one connection; resolves with the answers' bytes, each without its date. */
+  /** Send `count` requests at once over one connection; resolves with the answers' lines in order, without dates. */
   ask(handler: NativeHandler, request: string, count: number): Promise<readonly string[]>;
   close(): Promise<void>;
 };
@@ -33,7 +33,7 @@ export async function startInProcess(): Promise<InProcess> {
           const answers = text.split('\r\n\r\n');
           if (answers.length <= count) return;
           socket.off('data', read);
-          resolve(answers.slice(0, count).map((answer) => answer.replace(/\r\nDate: [^\r]*/i, '')));
+          resolve(answers.slice(0, count).map(sortedLines));
         };
         socket.on('data', read);
         socket.write(request.repeat(count), 'latin1');
@@ -44,4 +44,9 @@ export async function startInProcess(): Promise<InProcess> {
       app.close();
     },
   };
+}
+
+function sortedLines(answer: string): string {
+  const lines = answer.split('\r\n').filter((line) => !/^date:/i.test(line));
+  return lines.sort().join('\n');
 }

@@ -14,6 +14,8 @@ export type Lab = {
   readonly provider: BenchProvider;
   /** Seal key of every Sallyport in the lab, so that sessions sealed here open there. */
   readonly sealSecret: string;
+  /** At most so many sessions are made, whatever is asked for. */
+  readonly sessionsMax: number;
   /** Handles of the first `count` sessions in the store; made at first need. */
   handles(count: number): Promise<readonly string[]>;
   /** Write requests to a file of the lab and return its path. */
@@ -25,12 +27,16 @@ export type Lab = {
 
 /**
  * Open a lab.
- * @param shared.sealSecret that of another lab; a new one if absent.
+ * @param options.sealSecret that of another lab; a new one if absent.
+ * @param options.sessionsMax for tests, which need few sessions; no bound if absent.
  * @throws Error without redis-server
  */
-export async function openLab(shared: { readonly sealSecret?: string } = {}): Promise<Lab> {
+export async function openLab(
+  options: { readonly sealSecret?: string; readonly sessionsMax?: number } = {},
+): Promise<Lab> {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-'));
-  const sealSecret = shared.sealSecret ?? randomBytes(32).toString('base64url');
+  const { sessionsMax = Number.POSITIVE_INFINITY } = options;
+  const sealSecret = options.sealSecret ?? randomBytes(32).toString('base64url');
   const redis = await startRedis({ extra: ['--enable-debug-command', 'local', '--maxclients', '1000'] });
   const provider = await startBenchProvider();
   const handles: string[] = [];
@@ -40,7 +46,9 @@ export async function openLab(shared: { readonly sealSecret?: string } = {}): Pr
     redis,
     provider,
     sealSecret,
-    async handles(count) {
+    sessionsMax,
+    async handles(wanted) {
+      const count = Math.min(wanted, sessionsMax);
       if (handles.length < count) {
         handles.push(...(await sealSessions(redis, sealSecret, handles.length, count, provider.issuer)));
       }

@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { connect } from 'node:net';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { findOnPath, projectFolder } from '../../scripts/parts.js';
 
@@ -54,7 +54,7 @@ export function startProgram(
 /** Wait until something listens on a loopback port. @throws Error with the program's output after 20 s */
 export async function whenListening(port: number, running: Running): Promise<void> {
   for (const end = performance.now() + START_MS; performance.now() < end; await sleep(5)) {
-    if (await accepts(port)) return;
+    if (isListening(port)) return;
     if (!isAlive(running.pid)) break;
   }
   const output = running.output();
@@ -74,16 +74,14 @@ function pinning(core: number | string | undefined): string[] {
   return taskset === undefined ? [] : [taskset, '-c', String(core)];
 }
 
-function accepts(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = connect(port, '127.0.0.1');
-    const finish = (isOpen: boolean): void => {
-      socket.destroy();
-      resolve(isOpen);
-    };
-    socket.once('connect', () => finish(true));
-    socket.once('error', () => finish(false));
-  });
+/**
+ * Whether a program listens on a loopback port. Looked up, not tried: a connection to a free port can meet itself, and
+ * then holds the port that the program wants.
+ */
+export function isListening(port: number): boolean {
+  const wanted = `:${port.toString(16).toUpperCase().padStart(4, '0')} `;
+  const rows = readFileSync('/proc/net/tcp', 'utf8').split('\n');
+  return rows.some((row) => row.includes(wanted) && /^ *\d+: [0-9A-F]+:[0-9A-F]{4} [0-9A-F]+:0000 0A /.test(row));
 }
 
 function isAlive(pid: number): boolean {

@@ -60,7 +60,8 @@ export function formatSubjects(samples: readonly Sample[], medianOf: (values: re
     const own = samples.filter(({ subject }) => subject === name);
     const of = (read: (sample: Sample) => number): number => medianOf(own.map(read));
     const core = `${Math.round(of(({ serverShare }) => serverShare) * 100)} %`;
-    return `| ${name} | ${of(({ cpuUs }) => cpuUs).toFixed(1)} | ${Math.round(of(({ perSecond }) => perSecond))} | ${core} | ${of(({ p50Us }) => p50Us)} | ${of(({ p99Us }) => p99Us)} |`;
+    const noise = `${Math.round(of(({ foreignShare, stealShare }) => foreignShare + stealShare) * 100)} %`;
+    return `| ${name} | ${of(({ cpuUs }) => cpuUs).toFixed(1)} | ${Math.round(of(({ perSecond }) => perSecond))} | ${core} | ${of(({ p50Us }) => p50Us)} | ${of(({ p99Us }) => p99Us)} | ${noise} |`;
   });
   const head = [
     '| subject | CPU µs/request | requests/s | of its core | p50 µs | p99 µs |',
@@ -72,12 +73,12 @@ export function formatSubjects(samples: readonly Sample[], medianOf: (values: re
 /** Write one scenario's results as JSON and as a picture; returns the path of the JSON. */
 export function writeResults(name: string, outcome: Outcome, options: BenchOptions, svg: string): string {
   mkdirSync(RESULTS_FOLDER, { recursive: true });
-  const { rounds, seconds, warmUpSeconds, quick, connections } = options;
+  const { rounds, seconds, warmUpSeconds, quick, connections, patienceSeconds } = options;
   const document = {
     scenario: name,
     at: new Date().toISOString(),
     machine: describeMachine(),
-    options: { rounds, seconds, warmUpSeconds, quick, connections },
+    options: { rounds, seconds, warmUpSeconds, quick, connections, patienceSeconds },
     ...outcome,
   };
   const path = join(RESULTS_FOLDER, `${name}.json`);

@@ -8,10 +8,7 @@ export type Contender = { readonly subject: Subject; readonly open: OpenSubject 
 
 /** More than this share of the machine for other programs, or taken by its host: the measurement is repeated. */
 const NOISE_MAX_SHARE = 0.04;
-const REPEATS_MAX = 6;
-const QUIET_LOOK_MS = 3_000;
-/** Longest wait for a quiet machine before a round. */
-const QUIET_WAIT_MS = 600_000;
+const QUIET_LOOK_MS = 500;
 
 /**
  * Measure subjects in turn, A B C A B C …, so that whatever drifts on the machine meets all of them alike.
@@ -49,24 +46,27 @@ export function ratiosOf(
   return valuesOf(samples, above, read).map((value, at) => value / (denominators[at] ?? Number.NaN));
 }
 
-/** Wait until other programs leave the machine alone for 3 s, but not for ever. */
-export async function whenQuiet({ quick, say }: BenchOptions): Promise<void> {
-  if (quick) return;
-  const end = performance.now() + QUIET_WAIT_MS;
-  for (let isFirst = true; performance.now() < end; isFirst = false) {
+/** Wait until other programs leave the machine alone for a moment, at most `patienceSeconds`. */
+export async function whenQuiet({ patienceSeconds, say }: BenchOptions): Promise<void> {
+  const end = performance.now() + patienceSeconds * 1000;
+  let waited = false;
+  while (performance.now() < end) {
     const look = beginLook();
     await sleep(QUIET_LOOK_MS);
     const { foreign, steal } = look();
     if (foreign + steal <= NOISE_MAX_SHARE) return;
-    if (isFirst) say(`waiting for a quiet machine (others use ${percent(foreign)}, its host takes ${percent(steal)})`);
+    if (!waited) say(`waiting for a quiet machine (others use ${percent(foreign)}, its host takes ${percent(steal)})`);
+    waited = true;
   }
-  say('the machine did not become quiet; going on');
 }
 
+/** Measure again while the machine is not quiet, as long as patience lasts; the quietest one counts. */
 async function measureQuietly(contender: Contender, round: number, options: BenchOptions): Promise<Sample> {
+  const end = performance.now() + options.patienceSeconds * 1000;
   let best = await measure(contender, round, 0, options);
-  for (let repeats = 1; repeats <= REPEATS_MAX && !options.quick && noiseOf(best) > NOISE_MAX_SHARE; repeats++) {
-    await whenQuiet(options);
+  for (let repeats = 1; noiseOf(best) > NOISE_MAX_SHARE && performance.now() < end; repeats++) {
+    const patienceSeconds = (end - performance.now()) / 1000;
+    await whenQuiet({ ...options, patienceSeconds, say: () => {} });
     const next = await measure(contender, round, repeats, options);
     if (noiseOf(next) < noiseOf(best)) best = next;
   }

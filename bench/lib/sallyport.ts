@@ -24,6 +24,8 @@ export type SallyportOptions = {
   /** Arguments of Node before the program, e.g. for a profile. */
   readonly node?: readonly string[];
   readonly core?: number | string;
+  /** Folder of a built package; the checkout if absent. */
+  readonly program?: string;
 };
 
 /** A server under test: the shipped program with its own configuration files. */
@@ -83,8 +85,9 @@ async function whenReady(adminPort: number, running: Running): Promise<void> {
 }
 
 /** Start the program without waiting for it. */
-export function runSallyport(folder: string, { node = [], core = SERVER_CORE }: SallyportOptions = {}): Running {
-  const program = join(projectFolder, 'bin/sallyport.js');
+export function runSallyport(folder: string, options: SallyportOptions = {}): Running {
+  const { node = [], core = SERVER_CORE, program: home = projectFolder } = options;
+  const program = join(home, 'bin/sallyport.js');
   return startProgram(nodeProgram(), [...node, program, 'serve', '--config', folder], { core });
 }
 

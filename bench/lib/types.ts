@@ -12,6 +12,8 @@ export type BenchOptions = {
   /** Sizes of data sets are cut down for a look at whether everything runs; the table then says so. */
   readonly quick: boolean;
   readonly connections: number;
+  /** Longest time spent on one measurement to find a quiet machine. */
+  readonly patienceSeconds: number;
   /** Told what is going on, one line each. */
   say(line: string): void;
 };

@@ -1,4 +1,5 @@
 import type { Scenario } from '../lib/types.ts';
+import { coherenceScenario } from './coherence.ts';
 import { growthScenario } from './growth.ts';
 import { latencyScenario } from './latency.ts';
 import { memoryScenario } from './memory.ts';
@@ -23,6 +24,7 @@ export const SCENARIOS: readonly Scenario[] = [
   scanScenario,
   stormScenario,
   workersScenario,
+  coherenceScenario,
   growthScenario,
   startScenario,
   memoryScenario,

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab } from '../lib/lab.ts';
 import { saturate } from '../lib/load.ts';
+import { buildPackage } from '../lib/package.ts';
 import { residentBytes } from '../lib/proc.ts';
 import { type Sallyport, startSallyport } from '../lib/sallyport.ts';
 import type { BenchOptions, Measure, Scenario } from '../lib/types.ts';
@@ -19,7 +20,8 @@ export const memoryScenario: Scenario = {
   title: 'resident memory',
   subjects: [],
   async run(lab, options) {
-    const measures = [...(await measureSessions(lab, options)), await measureGrowth(lab, options)];
+    const program = await buildPackage(lab);
+    const measures = [...(await measureSessions(lab, program, options)), await measureGrowth(lab, program, options)];
     for (const { what, spread } of measures) options.say(`  ${what}: ${spread.value.toFixed(1)} MiB`);
     return { samples: [], measures, gaps: [] };
   },
@@ -37,11 +39,11 @@ function measureOf(what: string, mebibytes: number, value: number | undefined, n
 }
 
 /** Idle, then with every session of the store kept. */
-async function measureSessions(lab: Lab, options: BenchOptions): Promise<Measure[]> {
+async function measureSessions(lab: Lab, program: string, options: BenchOptions): Promise<Measure[]> {
   const count = options.quick ? 5_000 : 100_000;
   const requestsFile = await cookieRequests(lab, 'smallest', count);
   const store = { kind: 'redis', redis: { url: lab.redis.url }, l1: { max_entries: count + 1_000, max_bytes: ROOMY } };
-  const server = await startSallyport(lab, { settings: { store } });
+  const server = await startSallyport(lab, { settings: { store }, program });
   try {
     const idle = await settled(server);
     const plan = { port: server.verifyPort, requestsFile, connections: options.connections };
@@ -63,9 +65,9 @@ async function measureSessions(lab: Lab, options: BenchOptions): Promise<Measure
   }
 }
 
-async function measureGrowth(lab: Lab, options: BenchOptions): Promise<Measure> {
+async function measureGrowth(lab: Lab, program: string, options: BenchOptions): Promise<Measure> {
   const wanted = options.quick ? 100_000 : 10_000_000;
-  const server = await startSallyport(lab);
+  const server = await startSallyport(lab, { program });
   const plan = {
     port: server.verifyPort,
     requestsFile: await cookieRequests(lab, 'smallest'),

@@ -39,7 +39,8 @@ const SUBJECTS: readonly Subject[] = EDGES.map((edge) => ({
 export const traefikScenario: Scenario = {
   name: 'traefik',
   title: 'behind Traefik',
-  subjects: SUBJECTS,
+  // With more connections they are the same programs.
+  subjects: SUBJECTS.slice(0, 4),
   async run(lab, options) {
     const { contenders, missing, close } = await openAll(lab, SUBJECTS);
     try {

@@ -80,7 +80,7 @@ const memory: Subject = {
   async open(lab) {
     const server = await startSallyport(lab, { settings: { store: { kind: 'memory' } } });
     const handles: string[] = [];
-    for (let number = 0; number < SESSIONS; number++) {
+    for (let number = 0; number < Math.min(SESSIONS, lab.sessionsMax); number++) {
       handles.push(await signIn(lab.provider, server.publicPort, `u${number}`));
     }
     const file = lab.requests(
@@ -98,7 +98,7 @@ const bearer: Subject = {
   needs: [],
   async open(lab) {
     const texts: string[] = [];
-    for (let number = 0; number < SESSIONS; number++) {
+    for (let number = 0; number < Math.min(SESSIONS, lab.sessionsMax); number++) {
       const authorization = `Bearer ${await lab.provider.accessToken(`u${number}`)}`;
       texts.push(requestText(VERIFY_PATH, smallestHeaders({ authorization })));
     }

@@ -2,7 +2,7 @@ import { type AttackCase, expectObject, expectText, isObject, MalformedAttacks }
 import type { CsrfWorld } from './csrf-world.ts';
 import { AUDIENCE, type Instance } from './instance.ts';
 import type { Lab } from './lab.ts';
-import { requestBytes } from './raw-client.ts';
+import { requestBytes, valuesOf } from './raw-client.ts';
 import { type HeaderLine, signIn, verifyHeaders } from './sign-in.ts';
 import { GATEWAY_ADDRESS, USERS } from './world.ts';
 
@@ -21,6 +21,9 @@ export type CsrfCase = {
   /** Undefined = none. */
   readonly origin: string | undefined;
   readonly isHandshake: boolean;
+  readonly isPreflight: boolean;
+  /** What a preflight asks for; header names in lower case. */
+  readonly requested: { readonly method: string; readonly headers: readonly string[] };
   /** The live session that is presented; undefined = none. */
   readonly handle: string | undefined;
   /** Played at verify, which speaks for the path. */
@@ -28,6 +31,9 @@ export type CsrfCase = {
   readonly from: string;
   readonly bytes: Buffer;
 };
+
+/** What a case may present. */
+export const CREDENTIALS: readonly unknown[] = [undefined, 'cookie', 'bearer', 'cookie+bearer', 'none'];
 
 const BODIES: readonly (readonly [string, string])[] = [
   ['application/json', '{"name":"x"}'],
@@ -64,8 +70,6 @@ function headerLines(id: string, value: unknown): HeaderLine[] {
 export async function prepareCsrfCase(lab: Lab, world: CsrfWorld, attack: AttackCase): Promise<CsrfCase> {
   const { input, target, headers, isHandshake } = readCsrfInput(attack);
   const credentials = expectText(input['credentials'] ?? 'none', `${attack.id}.input.credentials`);
-  if (!['cookie', 'bearer', 'cookie+bearer', 'none'].includes(credentials))
-    throw new MalformedAttacks(`${attack.id}.input.credentials: ${credentials}`);
   const instance = credentials === 'bearer' ? world.bearer : world.instance;
   const [path = '', query = ''] = splitOnce(target, '?');
   const handle = credentials.startsWith('cookie') ? await sessionFor(lab, instance, path) : undefined;
@@ -76,20 +80,27 @@ export async function prepareCsrfCase(lab: Lab, world: CsrfWorld, attack: Attack
   const own = await withToken(lab, headers);
   const cookie: HeaderLine[] = handle === undefined ? [] : [['cookie', `${instance.spec.cookieName}=${handle}`]];
   const isForwarded = atVerify && !path.startsWith('/auth/');
-  const body = isForwarded ? '' : bodyOf(method, headers);
+  const body = isForwarded ? '' : bodyOf(method, headers, input['body']);
   const length: HeaderLine[] =
     unsafeBody(method) && !isForwarded ? [['content-length', String(Buffer.byteLength(body))]] : [];
   const bytes = isForwarded
     ? requestBytes('GET', '/auth/verify', [...forwardedAs(host, method, target), ...cookie, ...own])
     : requestBytes(method, target, [['host', host], ...own, ...cookie, ...length], { body });
+  const requestedMethod = valuesOf(headers, 'access-control-request-method')[0] ?? '';
   return {
     attack,
     instance,
     method,
     path,
     query,
-    origin: headers.find(([name]) => name === 'origin')?.[1],
+    // Several lines are no origin.
+    origin: headers.some(([name]) => name === 'origin') ? valuesOf(headers, 'origin').join(', ') : undefined,
     isHandshake,
+    isPreflight: method === 'OPTIONS' && requestedMethod !== '' && valuesOf(headers, 'origin').length > 0,
+    requested: {
+      method: requestedMethod,
+      headers: valuesOf(headers, 'access-control-request-headers').flatMap((line) => line.toLowerCase().split(/ *, */)),
+    },
     handle,
     atVerify,
     from: atVerify ? GATEWAY_ADDRESS : lab.world.strangerAddress(instance),
@@ -116,8 +127,9 @@ function unsafeBody(method: string): boolean {
   return method !== 'GET' && method !== 'HEAD' && method !== 'OPTIONS';
 }
 
-function bodyOf(method: string, headers: readonly HeaderLine[]): string {
+function bodyOf(method: string, headers: readonly HeaderLine[], given: unknown): string {
   if (!unsafeBody(method)) return '';
+  if (typeof given === 'string') return given;
   const type = headers.find(([name]) => name === 'content-type')?.[1] ?? '';
   return BODIES.find(([prefix]) => type.startsWith(prefix))?.[1] ?? '';
 }

@@ -26,7 +26,6 @@ export async function createCsrfWorld(lab: Lab): Promise<CsrfWorld> {
   const hasBackchannel = hasFeature('settings.yaml', 'logout.backchannel');
   const start = (auth: string, service: string | undefined): Promise<Instance> =>
     lab.world.instance({
-      tenants: false,
       origins: ALLOWED_ORIGINS.slice(1),
       telemetry: hasTelemetry,
       routes: routesTo(lab.world.echo.url, { auth, service, hasWebSockets }),
@@ -68,11 +67,21 @@ type Table = { readonly auth: string; readonly service: string | undefined; read
 function routesTo(url: string, { auth, service, hasWebSockets }: Table): object {
   const target = service === undefined ? {} : { target_service: service };
   const methods = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'];
-  const users = { id: 'users', hosts: ['app.example.test'], paths: ['/api/users/*'], methods, auth, ...target };
-  const socket = { ...users, id: 'users-ws', paths: ['/api/users/ws'], methods: ['GET'], websocket: { idle: '60s' } };
+  const route = (id: string, rest: object): object => ({
+    ...{ id, hosts: ['app.example.test'], paths: [`/api/${id}/*`], methods, auth },
+    ...target,
+    ...rest,
+  });
+  const socket = route('users-ws', { paths: ['/api/users/ws'], methods: ['GET'], websocket: { idle: '60s' } });
+  const table = [
+    route('public', { auth: 'none' }),
+    route('users', {}),
+    route('files', {}),
+    route('admin', { roles: ['admin'] }),
+  ];
   return {
     version: 1,
     services: { echo: { urls: [url], token: { source: 'session' } } },
-    routes: hasWebSockets && service !== undefined && auth === 'session' ? [users, socket] : [users],
+    routes: hasWebSockets && service !== undefined && auth === 'session' ? [...table, socket] : table,
   };
 }

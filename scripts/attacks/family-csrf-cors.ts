@@ -1,12 +1,19 @@
 import { type AttackCase, COMMON_MEMBERS, isObject } from './cases.ts';
-import { type CsrfCase, prepareCsrfCase, readCsrfInput } from './csrf-case.ts';
+import { CREDENTIALS, type CsrfCase, prepareCsrfCase, readCsrfInput } from './csrf-case.ts';
 import { checkCors, checkHeaders, isLive, judgeAccepted, judgeRejected } from './csrf-judge.ts';
 import { createCsrfWorld } from './csrf-world.ts';
 import type { Lab } from './lab.ts';
 import { CaseLog, type CaseResult, undecided } from './report.ts';
 
-const KNOWN_MEMBERS = new Set([...COMMON_MEMBERS, 'expect_headers', 'upstream_headers', 'assert', 'status']);
-const INPUT_MEMBERS = new Set(['method', 'host', 'path', 'credentials', 'headers']);
+const KNOWN_MEMBERS = new Set([
+  ...COMMON_MEMBERS,
+  'expect_headers',
+  'upstream_headers',
+  'assert',
+  'status',
+  'acceptable_status',
+]);
+const INPUT_MEMBERS = new Set(['method', 'host', 'path', 'credentials', 'headers', 'body']);
 
 /**
  * The request of the case with a live session or token as it says. `accept` = done once, as the method that was
@@ -42,8 +49,9 @@ export async function runCsrfCors(lab: Lab, attack: AttackCase): Promise<CaseRes
 
 function noteUnknown(log: CaseLog, attack: AttackCase): void {
   for (const member of Object.keys(attack)) if (!KNOWN_MEMBERS.has(member)) log.unchecked.push(`member ${member}`);
-  for (const member of Object.keys(attack.input as object))
-    if (!INPUT_MEMBERS.has(member)) log.unchecked.push(`input.${member}`);
+  const { credentials, ...input } = attack.input as Record<string, unknown>;
+  if (!CREDENTIALS.includes(credentials)) log.unchecked.push(`input.credentials ${JSON.stringify(credentials)}`);
+  for (const member of Object.keys(input)) if (!INPUT_MEMBERS.has(member)) log.unchecked.push(`input.${member}`);
 }
 
 async function checkAsserts(log: CaseLog, run: CsrfCase): Promise<void> {

@@ -17,6 +17,8 @@ export function outcomeOf(world: PathWorld, { responses }: Exchange): string {
   if (status === 404) return 'notfound';
   if (status >= 400) return 'reject';
   if (body.includes('"authenticated":')) return 'internal:session';
+  if (body.includes('<title>Sign out?</title>')) return 'internal:logout';
+  if (body.includes('"status":"ok"')) return 'internal:health';
   if (valuesOf(headers, 'x-user-id').length > 0) return 'internal:verify';
   if (locationOf(response)?.includes('/authorize?')) return 'internal:login';
   // A navigation of nobody to a page that needs a session.

@@ -143,7 +143,7 @@ function bytesReceived({ session }: Connection): number {
 }
 
 function calm({ session }: Connection): void {
-  session.destroy(undefined, ENHANCE_YOUR_CALM);
+  session.destroy(new Error('the peer asks for too much'), ENHANCE_YOUR_CALM);
 }
 
 function endStalled({ streams }: Connection, now: number): void {

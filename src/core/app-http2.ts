@@ -136,6 +136,11 @@ export class Http2App extends Answers<Http2Exchange> {
     const { clock, flight } = this.services;
     const peer = this.#guard.peerOf(stream);
     if (peer === undefined) return;
+    if (listSize(fields) > this.services.config.limits.headerBytes) {
+      this.#guard.track(stream, () => undefined);
+      stream.respond([':status', '431'], HEADERS_ONLY);
+      return;
+    }
     const context = this.#reader.readFields(fields, peer);
     const overloaded = this.enter(context);
     const hasBody = (flags & END_STREAM_FLAG) === 0;
@@ -162,6 +167,13 @@ export class Http2App extends Answers<Http2Exchange> {
     this.finished(exchange, status, '');
     if (exchange.hasBody) exchange.stream.close(NO_ERROR);
   }
+}
+
+/** RFC 9113 §6.5.2. Node keeps the bound only once the peer has acknowledged it, which is the peer's to decide. */
+function listSize(fields: readonly string[]): number {
+  let size = fields.length * 16;
+  for (let i = 0; i < fields.length; i++) size += (fields[i] as string).length;
+  return size;
 }
 
 function compileServerOptions(headerBytes: number) {

@@ -26,11 +26,14 @@ export type SocketData = { readonly user: SocketUser; readonly flight: Flight };
 /** Native bounds, for all sockets of a listener; routes have their own below them. */
 export type SocketBounds = { readonly messageMaxBytes: number; readonly idleS: number };
 
-/** The native side ends a socket at this age, whatever happens (SECURITY §3). */
-const LIFETIME_MAX_MINUTES = 240;
+/**
+ * The native side ends a socket at this age, whatever happens (SECURITY §3). It counts modulo 240: that many minutes,
+ * or 4 s ticks of idle time, would be none at all.
+ */
+const LIFETIME_MAX_MINUTES = 239;
 /** What may wait for a client beyond one message: the data path pauses the service long before. */
 const BACKPRESSURE_SLACK_BYTES = 2_097_152;
-const [IDLE_MIN_S, IDLE_MAX_S] = [8, 960];
+const [IDLE_MIN_S, IDLE_MAX_S] = [8, 952];
 
 /**
  * Bounds for the routes of a configuration. The native side cuts the connection of a message above its bound without a

@@ -102,7 +102,9 @@ export class App extends Answers<Exchange> {
     if (!exchange.open || socketContext === undefined) throw new TypeError('nothing to upgrade');
     this.finished(exchange, 101, '');
     const data: SocketData = { user, flight };
-    res.cork(() => void res.upgrade(data, context.webSocketKey, subprotocol, '', socketContext));
+    // Not corked: after an upgrade that leaves the socket where it is in memory, the native cork goes on to read it as
+    // an HTTP response, and by what it finds may close it.
+    res.upgrade(data, context.webSocketKey, subprotocol, '', socketContext);
     if (this.#isClosing) user.onLeave();
   }
 

@@ -166,7 +166,7 @@ function readHeader(context: RequestContext, name: string, value: string, csrfHe
       else if (name === 'origin') context.origin = single(context, context.origin, value);
       break;
     case 7:
-      if (name === 'referer') context.referer = value;
+      if (name === 'referer') context.referer = single(context, context.referer, value);
       else if (name === 'upgrade') context.upgrade = value;
       else if (name === 'trailer') context.problems |= PROBLEM_FRAMING;
       break;
@@ -211,13 +211,13 @@ function readHeader(context: RequestContext, name: string, value: string, csrfHe
       if (name === 'access-control-request-headers') context.corsHeaders = value;
       break;
   }
-  if (name === csrfHeader) context.csrfProof = value;
+  if (name === csrfHeader) context.csrfProof = single(context, context.csrfProof, value);
 }
 
 function readFourteen(context: RequestContext, name: string, value: string): void {
-  if (name === 'sec-fetch-site') context.secFetchSite = value;
-  else if (name === 'sec-fetch-mode') context.secFetchMode = value;
-  else if (name === 'sec-fetch-dest') context.secFetchDest = value;
+  if (name === 'sec-fetch-site') context.secFetchSite = single(context, context.secFetchSite, value);
+  else if (name === 'sec-fetch-mode') context.secFetchMode = single(context, context.secFetchMode, value);
+  else if (name === 'sec-fetch-dest') context.secFetchDest = single(context, context.secFetchDest, value);
   else if (name === 'content-length') {
     const length = decimal(value);
     if (context.contentLength !== -1 || length === -1) context.problems |= PROBLEM_FRAMING;
@@ -238,9 +238,11 @@ function readCertificate(context: RequestContext, name: string): void {
   context.certificateSeen = true;
 }
 
+/** Repeated lines become one value that equals no single one (RFC 9110 §5.3): no answer speaks for either of them. */
 function single(context: RequestContext, present: string, value: string): string {
-  if (present !== '') context.problems |= PROBLEM_DUPLICATE;
-  return value;
+  if (present === '') return value;
+  context.problems |= PROBLEM_DUPLICATE;
+  return `${present}, ${value}`;
 }
 
 function family(context: RequestContext, present: string, value: string): string {

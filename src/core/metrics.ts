@@ -68,9 +68,8 @@ export function createMetrics(sources: MetricSources): Metrics {
   counter(registry, 'sallyport_requests_total', 'Requests on all listeners', () => hot.requests);
   gauge(registry, 'sallyport_requests_in_flight', 'Requests being answered', () => hot.inFlight);
   gauge(registry, 'sallyport_connections', 'Open inbound connections', () => hot.connections);
-  gauge(registry, 'sallyport_store_reachable', '1 if the last store command succeeded', () =>
-    sources.storeReachable() ? 1 : 0,
-  );
+  const readStore = (): number => (sources.storeReachable() ? 1 : 0);
+  gauge(registry, 'sallyport_store_reachable', '1 if the last store command succeeded', readStore, 'min');
   gauge(registry, 'sallyport_outbound_sockets', 'Open sockets to providers', sources.outboundSockets);
   registerStore(registry, sources);
   new Counter({
@@ -140,7 +139,7 @@ function registerStore(registry: Registry, { storeReads, l1 }: MetricSources): v
   count('flushes', 'Times that the whole cache was forgotten', 'flushes');
   gauge(registry, 'sallyport_l1_entries', 'Sessions in the cache', () => l1()?.size ?? 0);
   gauge(registry, 'sallyport_l1_bytes', 'Memory that they take, about', () => l1()?.bytes ?? 0);
-  gauge(registry, 'sallyport_l1_current', '1 while the cache may be used', () => (l1()?.isCurrent ? 1 : 0));
+  gauge(registry, 'sallyport_l1_current', '1 while the cache may be used', () => (l1()?.isCurrent ? 1 : 0), 'min');
 }
 
 /** The number itself is raised on the hot path; prom-client learns of it only when it is asked. */
@@ -156,10 +155,18 @@ function counter(registry: Registry, name: string, help: string, read: () => num
   });
 }
 
-function gauge(registry: Registry, name: string, help: string, read: () => number): void {
+/** @param aggregator how the values of several workers become one. */
+function gauge(
+  registry: Registry,
+  name: string,
+  help: string,
+  read: () => number,
+  aggregator: 'sum' | 'min' = 'sum',
+): void {
   new Gauge({
     name,
     help,
+    aggregator,
     registers: [registry],
     collect() {
       this.set(read());

@@ -13,7 +13,7 @@ const PARSER_VERDICTS: ReadonlyMap<string, number> = new Map([
   ['Received too big message', 1009],
   ['Received invalid WebSocket frame', 1002],
   // Codes that the native parser does not know count as invalid, 1012 to 3999 among them: nothing can be said of them.
-  ['Invalid close payload', 0],
+  ['Received invalid close payload', 0],
 ]);
 
 /**

@@ -12,7 +12,7 @@ const TIMEOUT_MS = 60_000;
 describe('a subject of the benches', { skip: skipWithout('redis-server') }, () => {
   let lab: Lab;
   before(async () => {
-    lab = await openLab();
+    lab = await openLab({ sessionsMax: 5 });
   });
   after(() => lab.close());
 

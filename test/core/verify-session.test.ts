@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { RequestContext } from '../../src/core/context.ts';
 import { SallyportError } from '../../src/core/errors.ts';
+import type { Renewal } from '../../src/core/freshness.ts';
 import type { Sessions } from '../../src/core/services.ts';
 import { verify } from '../../src/core/verify.ts';
 import {
@@ -53,6 +54,30 @@ describe('the session', () => {
     ],
     ['a token just before its end', {}, 'allow', { session: sessionOf({ tokenExpiresAt: NOW + 1 }) }],
   ]);
+
+  const renewable = sessionOf({ tokenExpiresAt: NOW, renewable: true });
+  const renewed = { ...sessionOf(), headers: ['X-User-Id', 'renewed'] };
+  const renewals: readonly (readonly [string, Renewal, string, string?])[] = [
+    ['a new token', { kind: 'fresh', session: renewed }, 'allow renewed'],
+    ['no token now', { kind: 'stale', session: renewed, retryAfterS: 7 }, 'allow renewed'],
+    [
+      'no token now, where the settings want one',
+      { kind: 'stale', session: renewed, retryAfterS: 7 },
+      'idp_unavailable 7',
+      'verify: {expired_token: unavailable}\n',
+    ],
+    ['the end of the session', { kind: 'ended', reason: 'refresh_failed' }, 'authentication_required refresh_failed'],
+  ];
+  for (const [name, renewal, expected, settings = ''] of renewals) {
+    test(`an expired token is waited for: ${name}`, async () => {
+      const decision = verify(contextOf(), ENTRY, servicesOf({ session: renewable, renewal, settings }));
+      const outcome = await Promise.resolve(decision).then(
+        (value) => (value.kind === 'allow' ? `allow ${value.headers[1]}` : brief(value)),
+        (error: SallyportError) => `${error.code} ${error.retryAfterS}`,
+      );
+      assert.equal(outcome, expected);
+    });
+  }
 
   test('a synchronous look-up gives a direct answer with the session’s own header list', () => {
     const session = sessionOf();

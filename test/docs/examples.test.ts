@@ -184,7 +184,6 @@ const PHRASES: Readonly<Record<string, string>> = {
   'service tokens': 'Service tokens',
   'the signed identity assertion': 'the signed identity assertion',
   'token mode': 'CSRF tokens',
-  WebSockets: 'WebSockets through the proxy',
   'token cookies': 'Token cookies',
   'the direct access grant': 'the direct access grant',
   'the SPA-driven callback': 'the SPA-driven callback',

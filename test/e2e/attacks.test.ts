@@ -118,6 +118,28 @@ describe('the attack files against a running server', () => {
     assert.match(run.stdout, /^open_redirect +must +1 +0 /m);
   });
 
+  test('single-valued headers that come twice speak for nobody, whichever line comes last', async () => {
+    const own = 'https://app.example.test';
+    const evil = 'https://evil.test';
+    const proof = { 'x-bff-csrf': '1', 'content-type': 'application/json' };
+    const repeated: readonly Record<string, string | string[]>[] = [
+      { ...proof, origin: [own, evil] },
+      { ...proof, origin: [evil, own] },
+      { ...proof, origin: own, 'sec-fetch-site': ['cross-site', 'same-origin'] },
+      { ...proof, origin: own, 'sec-fetch-site': ['same-origin', 'same-origin'] },
+      { ...proof, referer: [`${evil}/`, `${own}/page`] },
+      { ...proof, origin: own, 'x-bff-csrf': ['0', '1'] },
+      { ...proof, origin: own, 'sec-fetch-site': 'SAME-ORIGIN' },
+    ];
+    const base = fixtureCase('csrf_cors', 'CC-017');
+    const cases = repeated.map((headers, index) => {
+      return { ...base, id: `CC-90${index}`, input: { ...(base['input'] as object), headers } };
+    });
+    const run = await runAttacks(folderWith('repeated', { 'csrf_cors.json': cases }));
+    assert.equal(run.exitCode, 0, run.stdout);
+    assert.match(run.stdout, /^csrf_cors +must +7 +0 /m);
+  });
+
   test('an expectation that the runner does not know is reported and is no pass', async () => {
     const strange = { ...fixtureCase('callback', 'CB-005'), assert: ['the moon is full'] };
     const run = await runAttacks(folderWith('unknown', { 'callback.json': [strange] }));

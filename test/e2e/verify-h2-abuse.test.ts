@@ -55,8 +55,8 @@ describe('abuse of the HTTP/2 listener', () => {
     bystander(async () => {
       for (let batch = 0; batch < 20 && !raw.isClosed(); batch++) {
         const first = batch * 1_000 + 1;
-        const pairs = requests(500, first).flatMap((opened, n) => [opened, resets(500, first)[n] as Buffer]);
-        raw.send(...pairs);
+        const given = resets(500, first);
+        raw.send(...requests(500, first).flatMap((opened, n) => [opened, given[n] as Buffer]));
         await new Promise((resolve) => setImmediate(resolve));
       }
       await until(() => raw.isClosed(), 'the connection ends');
@@ -87,15 +87,14 @@ describe('abuse of the HTTP/2 listener', () => {
       await until(() => raw.isClosed(), 'the connection ends');
     }));
 
-  test('a header list above limits.header_bytes: that stream alone is reset', () =>
+  test('a header list above limits.header_bytes: 431', () =>
     bystander(async () => {
       const session = connectH2(server.h2Port);
       const [large, small] = await Promise.all([
         askH2(session, verifyHeaders('/open/x', { cookie: 'a'.repeat(40_000) })),
         askH2(session, verifyHeaders('/open/x', { cookie: 'a'.repeat(20_000) })),
       ]);
-      assert.deepEqual([large.status, small.status], [undefined, 200]);
-      assert.notEqual(large.code, 0);
+      assert.deepEqual([large.status, small.status], [431, 200]);
       session.close();
     }));
 
@@ -129,8 +128,8 @@ describe('abuse of the HTTP/2 listener', () => {
 
   test('frames that cost little each, in megabytes: ENHANCE_YOUR_CALM within the next seconds', () =>
     bystander(async () => {
-      const padding = Buffer.concat(Array.from({ length: 5_000 }, () => frame(0xfa, 0, 0, Buffer.alloc(200))));
-      for (let n = 0; n < 4; n++) raw.send(padding);
+      const updates = Array.from({ length: 50_000 }, () => frame(FRAME.windowUpdate, 0, 0, uint32(1)));
+      for (let n = 0; n < 4; n++) raw.send(...updates);
       await until(() => raw.isClosed(), 'the connection ends');
       assert.equal(raw.goawayCode(), ENHANCE_YOUR_CALM);
     }));

@@ -90,9 +90,8 @@ describe('a WebSocket through the proxy echoes', () => {
       socket.send('b', { fin: false });
       socket.send('c', { fin: true });
     });
-    const socket = await lab.connect('/echo/fragments');
     const got: string[] = [];
-    socket.on('message', (data) => got.push(String(data)));
+    const socket = await lab.connect('/echo/fragments', { onMessage: (data) => got.push(String(data)) });
     await until(() => got.length === 2, 'both messages came');
     assert.deepEqual(got, ['early', 'abc']);
     socket.terminate();

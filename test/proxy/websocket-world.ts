@@ -58,6 +58,14 @@ export async function startSocketService(): Promise<SocketService> {
   };
 }
 
+/** How a socket is opened; as alice from the site's own page unless told otherwise. */
+export type ConnectOptions = ClientOptions & {
+  readonly cookie?: string;
+  readonly subprotocols?: string[];
+  /** Gets every message, the earliest too. */
+  readonly onMessage?: (data: Buffer) => void;
+};
+
 /** A Sallyport with WebSocket routes in front of an echo. */
 export type SocketWorld = {
   readonly world: ProxyWorld;
@@ -65,7 +73,7 @@ export type SocketWorld = {
   readonly alice: string;
   readonly bob: string;
   /** An open socket; rejects with `status code` if the handshake is refused. */
-  connect(path: string, options?: ClientOptions & { cookie?: string; subprotocols?: string[] }): Promise<WebSocket>;
+  connect(path: string, options?: ConnectOptions): Promise<WebSocket>;
   /** The answer to a handshake with these headers, as plain HTTP; status 101 if it was accepted. */
   handshake(path: string, headers: Readonly<Record<string, string>>, method?: string): Promise<TestAnswer>;
   close(): Promise<void>;
@@ -109,8 +117,7 @@ export async function startSocketWorld(
     service,
     alice,
     bob,
-    connect: (path, { cookie = alice, subprotocols = [], ...options } = {}) =>
-      connect(world, path, subprotocols, { ...options, headers: { cookie, ...options.headers } }),
+    connect: (path, options = {}) => connect(world, path, { cookie: alice, ...options }),
     handshake: (path, headers, method = 'GET') => handshake(world.port, path, headers, method),
     async close() {
       await world.close();
@@ -119,15 +126,21 @@ export async function startSocketWorld(
   };
 }
 
-function connect(world: ProxyWorld, path: string, subprotocols: string[], options: ClientOptions): Promise<WebSocket> {
+function connect(world: ProxyWorld, path: string, options: ConnectOptions): Promise<WebSocket> {
+  const { cookie = '', subprotocols = [], onMessage, headers, ...rest } = options;
   const socket = new WebSocket(`ws://127.0.0.1:${world.port}${path}`, subprotocols, {
     origin: world.origin,
     perMessageDeflate: false,
-    ...options,
+    headers: { cookie, ...headers },
+    ...rest,
   });
+  if (onMessage !== undefined) socket.on('message', (data) => onMessage(data as Buffer));
   return new Promise((resolve, reject) => {
     socket.on('error', reject);
-    socket.on('unexpected-response', (_request, response) => reject(new Error(`status ${response.statusCode}`)));
+    socket.on('unexpected-response', (outgoing, response) => {
+      outgoing.destroy();
+      reject(new Error(`status ${response.statusCode}`));
+    });
     socket.on('open', () => resolve(socket));
   });
 }

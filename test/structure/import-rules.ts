@@ -33,6 +33,7 @@ const PACKAGES: ReadonlyMap<string, RegExp> = new Map([
   ['iovalkey', /^src\/core\/store-valkey[a-z-]*\.ts$/],
   ['oauth4webapi', /^src\/flows\//],
   ['undici', /^src\/(core\/outbound|proxy\/(http|websocket)|cli\/)/],
+  ['ws', /^src\/proxy\/websocket/],
   ['uWebSockets.js', /^src\/(core\/(context|reply|app)[a-z-]*\.ts$|proxy\/)/],
 ]);
 

@@ -42,9 +42,9 @@ export async function startSignInWorld(options: SignInWorldOptions = {}): Promis
     startTestServer({
       settings: {
         sites: { main: { public_url: base, origins: [] } },
-        listen: { public: { address: '127.0.0.1', port } },
         insecure_http: true,
         ...options.settings,
+        listen: { ...(options.settings?.['listen'] as object | undefined), public: { address: '127.0.0.1', port } },
       },
       idps: {
         version: 1,
@@ -86,7 +86,8 @@ async function startOrEnd(provider: DemoProvider, start: () => Promise<TestServe
   }
 }
 
-async function signIn(base: string, username: string, returnTo = '/'): Promise<CookieJar> {
+/** Sign a user in at the server whose public URL is `base`; the jar holds the session cookie. */
+export async function signIn(base: string, username: string, returnTo = '/'): Promise<CookieJar> {
   const jar = createCookieJar();
   const begun = await fetchWithJar(jar, `${base}/auth/login?return_to=${encodeURIComponent(returnTo)}`);
   assert.equal(begun.status, 302);

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { startServer } from '../../src/cli/serve.ts';
 import type { Clock } from '../../src/core/clock.ts';
 import { loadConfig } from '../../src/core/config/load.ts';
+import type { Config } from '../../src/core/config/types.ts';
 import { createLog } from '../../src/core/log.ts';
 import type { RunningServer } from '../../src/server.ts';
 import type { MisbehavingService } from './misbehaving-service.ts';
@@ -59,6 +60,8 @@ export type TestServer = {
   metric(name: string): Promise<number>;
   /** Resolves once /readyz of the admin listener answers `status`. @throws Error after 10 s */
   whenReady(status?: 200 | 503): Promise<void>;
+  /** Change to another version of the configuration without a stop. */
+  reload(change: (config: Config) => Config): Promise<void>;
   /** Stop, and check that nothing is left behind; the second call awaits the first. */
   close(): Promise<void>;
 };
@@ -99,6 +102,9 @@ export async function startTestServer(options: TestServerOptions): Promise<TestS
           async () => (await fetch(`http://127.0.0.1:${ports.admin}/readyz`)).status === status,
           `/readyz ${status}`,
         ),
+      async reload(change) {
+        (await server.prepare(change(config))).commit();
+      },
       close() {
         closing ??= stop();
         return closing;

@@ -162,6 +162,18 @@ const CASES: readonly Refusal[] = [
     ],
   },
   {
+    name: 'WebSocket routes without a service, and with a proof that no handshake can carry',
+    sources: {
+      routes: routes(
+        '  - {id: a, paths: [/a], websocket: {}}\n  - {id: b, paths: [/b], target_service: api, csrf: all, websocket: {}}\n',
+      ),
+    },
+    lines: [
+      'routes.yaml:5:26 routes[0].websocket: a WebSocket route without target_service, expected a service, add target_service or remove websocket',
+      'routes.yaml:6:58 routes[1].websocket: a handshake cannot carry the proof that csrf: all asks for, expected csrf: unsafe, set csrf: unsafe on this route',
+    ],
+  },
+  {
     name: 'features of later versions',
     sources: {
       routes:
@@ -174,10 +186,9 @@ const CASES: readonly Refusal[] = [
       'routes.yaml:3:66 services.api.token.source: not available in this version, expected session or none, remove the line',
       'routes.yaml:3:91 services.api.tls.insecure: not available in this version, expected false, remove the line',
       'routes.yaml:5:26 routes[0].pdp: not available in this version, expected no such key, remove the line',
-      'routes.yaml:5:34 routes[0].websocket: not available in this version, expected no such key, remove the line',
-      'routes.yaml:5:49 routes[0].step_up: not available in this version, expected no such key, remove the line',
-      'routes.yaml:5:73 routes[0].path_mode: not available in this version, expected strict, remove the line',
-      'routes.yaml:5:92 routes[0].strip_prefix: not available in this version, expected no such key, remove the line',
+      'routes.yaml:5:34 routes[0].step_up: not available in this version, expected no such key, remove the line',
+      'routes.yaml:5:58 routes[0].path_mode: not available in this version, expected strict, remove the line',
+      'routes.yaml:5:77 routes[0].strip_prefix: not available in this version, expected no such key, remove the line',
       'pdp.yaml:2:1 points: not available in this version, expected nothing, remove the line',
     ],
   },

@@ -1,0 +1,240 @@
+import assert from 'node:assert/strict';
+import { type ChildProcess, fork } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Redis } from 'iovalkey';
+import {
+  type DemoProvider,
+  startDemoProvider,
+  type TokenAnswer,
+  type TokenOutcome,
+} from '../../src/cli/demo/provider.ts';
+import { findFreePorts } from '../support/ports.ts';
+import type { CookieJar } from '../support/provider.ts';
+import { startRedis, type TestRedis } from '../support/redis.ts';
+import { signIn } from '../support/signed-in.ts';
+import { defaultSettings, until } from '../support/test-server.ts';
+
+/** An answer of a server. */
+export type ClusterAnswer = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: string };
+
+/** One server process of the cluster. */
+export type ClusterServer = {
+  readonly port: number;
+  readonly child: ChildProcess;
+  metric(name: string): Promise<number>;
+};
+
+/** Three server processes over one Redis, and a real provider that rotates refresh tokens and detects reuse. */
+export type RefreshCluster = {
+  readonly servers: readonly ClusterServer[];
+  readonly redis: Redis;
+  readonly provider: DemoProvider;
+  /** Refresh grants that the provider answered itself, in order. */
+  readonly refreshes: readonly { readonly status: number; readonly accessToken: unknown }[];
+  /** What every later token request meets: undefined = the provider itself. */
+  onToken: () => Promise<TokenAnswer | undefined> | TokenAnswer | undefined;
+  /** `expires_in` of what is issued from now on, s. */
+  expiresInS: number;
+  signIn(username: 'alice' | 'bob'): Promise<CookieJar>;
+  /** Ask verify of one server as a gateway would. */
+  verify(server: number, jar: CookieJar): Promise<ClusterAnswer>;
+  /** Send any request to one server. */
+  ask(server: number, jar: CookieJar, path: string, init?: AskOptions): Promise<ClusterAnswer>;
+  close(): Promise<void>;
+};
+
+/** How a request differs from a plain GET. */
+export type AskOptions = {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly signal?: AbortSignal;
+};
+
+/**
+ * Start a cluster.
+ * @param settings over the usual ones.
+ * @param callMs total deadline of calls to the provider; a lease lasts 5 s longer.
+ */
+export async function startCluster(
+  settings: Readonly<Record<string, unknown>> = {},
+  callMs = 1_000,
+): Promise<RefreshCluster> {
+  const redis = await startRedis();
+  const port = await findFreePorts(1);
+  const secret = randomBytes(24).toString('base64url');
+  const refreshes: { status: number; accessToken: unknown }[] = [];
+  const state = { onToken: (() => undefined) as RefreshCluster['onToken'], expiresInS: 3_600 };
+  const provider = await startDemoProvider({
+    clients: [{ client_id: 'bff', client_secret: secret, redirect_uris: [`http://localhost:${port}/auth/callback`] }],
+    onTokenRequest: () => state.onToken(),
+    onTokenResponse: (outcome) => noteOutcome(outcome, refreshes, state.expiresInS),
+  });
+  const files = configuration(redis, port, provider, secret, settings, callMs);
+  // The address of the first one is in the configuration of all.
+  const starting = [port, 0, 0].map((own) => startServerProcess(files, own));
+  const servers = await Promise.all(starting).catch(async (error: unknown) => {
+    for (const started of await Promise.allSettled(starting)) {
+      if (started.status === 'fulfilled') await stopProcess(started.value.child);
+    }
+    await Promise.all([provider.close(), redis.remove()]);
+    throw error;
+  });
+  const agent = new Agent({ keepAlive: true, maxSockets: 250 });
+  const host = `localhost:${port}`;
+  const ask: RefreshCluster['ask'] = (server, jar, path, init = {}) =>
+    send(agent, servers[server]?.port ?? 0, host, jar, path, init);
+  return Object.assign(state, {
+    servers,
+    redis: redis.connect(),
+    provider,
+    refreshes,
+    signIn: (username: 'alice' | 'bob') => signIn(`http://${host}`, username),
+    ask,
+    verify: (server: number, jar: CookieJar) => ask(server, jar, '/auth/verify', { headers: asGateway(host) }),
+    async close(this: RefreshCluster) {
+      this.redis.disconnect();
+      agent.destroy();
+      for (const { child } of servers) await stopProcess(child);
+      await provider.close();
+      await redis.remove();
+    },
+  });
+}
+
+/** Whatever the answers were, none of them was a reuse: the provider would have refused it and ended the grant. */
+export function assertNoReuse({ refreshes }: Pick<RefreshCluster, 'refreshes'>): void {
+  assert.deepEqual(
+    refreshes.filter(({ status }) => status !== 200),
+    [],
+    'the provider refused a refresh token',
+  );
+}
+
+function noteOutcome(
+  { grantType, status, body }: TokenOutcome,
+  refreshes: { status: number; accessToken: unknown }[],
+  expiresInS: number,
+): void {
+  if (status === 200) body['expires_in'] = expiresInS;
+  if (grantType === 'refresh_token') refreshes.push({ status, accessToken: body['access_token'] });
+}
+
+function configuration(
+  redis: TestRedis,
+  port: number,
+  provider: DemoProvider,
+  secret: string,
+  settings: Readonly<Record<string, unknown>>,
+  callMs: number,
+) {
+  return {
+    settings: {
+      ...defaultSettings(),
+      sites: { main: { public_url: `http://localhost:${port}` } },
+      insecure_http: true,
+      store: { kind: 'redis', redis: { url: redis.url, command_timeout: '5s' } },
+      log: { level: 'warn', access: 'none' },
+      ...settings,
+    },
+    idps: {
+      version: 1,
+      providers: {
+        main: {
+          issuer: provider.issuer,
+          client_id: 'bff',
+          client_auth: { secret },
+          scopes: ['openid', 'profile', 'email'],
+          timeout: { connect: '500ms', total: `${callMs}ms` },
+        },
+      },
+    },
+  };
+}
+
+async function startServerProcess(files: ReturnType<typeof configuration>, port: number): Promise<ClusterServer> {
+  const directory = mkdtempSync(join(tmpdir(), 'sallyport-cluster-'));
+  const listen = { public: { address: '127.0.0.1', port }, admin: { address: '127.0.0.1', port: 0 } };
+  const { settings, idps } = files;
+  writeFileSync(join(directory, 'settings.yaml'), JSON.stringify({ ...settings, listen }));
+  writeFileSync(join(directory, 'idps.yaml'), JSON.stringify(idps));
+  const child = fork(join(import.meta.dirname, '../load/serve-child.ts'), [directory], {
+    execArgv: ['--expose-gc'],
+    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
+  });
+  child.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
+  child.once('exit', () => process.removeListener('exit', kill));
+  const started = once(child, 'message') as Promise<[{ publicPort: number; adminPort: number }]>;
+  const failed = once(child, 'exit').then(() => Promise.reject(new Error('the server did not start')));
+  failed.catch(() => {});
+  const [{ publicPort, adminPort }] = await Promise.race([started, failed]);
+  const admin = `http://127.0.0.1:${adminPort}`;
+  await until(async () => (await fetch(`${admin}/readyz`)).status === 200, 'the server is ready', 20_000);
+  return {
+    port: publicPort,
+    child,
+    async metric(name) {
+      const lines = (await (await fetch(`${admin}/metrics`)).text()).split('\n');
+      const own = lines.filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
+      return own.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
+    },
+  };
+}
+
+async function stopProcess(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  const ended = once(child, 'exit');
+  child.kill('SIGCONT');
+  child.send('stop');
+  await ended;
+}
+
+function asGateway(host: string): Readonly<Record<string, string>> {
+  return {
+    'x-forwarded-host': host,
+    'x-forwarded-method': 'GET',
+    'x-forwarded-proto': 'http',
+    'x-forwarded-uri': '/page',
+  };
+}
+
+function send(
+  agent: Agent,
+  port: number,
+  host: string,
+  jar: CookieJar,
+  path: string,
+  { method = 'GET', headers = {}, signal }: AskOptions,
+): Promise<ClusterAnswer> {
+  const cookie = [...jar.cookies].map(([name, value]) => `${name}=${value}`).join('; ');
+  return new Promise((resolve, reject) => {
+    const outgoing = httpRequest(
+      {
+        agent,
+        host: '127.0.0.1',
+        port,
+        path,
+        method,
+        headers: { host, cookie, ...headers },
+        ...(signal === undefined ? {} : { signal }),
+      },
+      (incoming) => {
+        const chunks: Buffer[] = [];
+        incoming.on('data', (chunk: Buffer) => chunks.push(chunk));
+        incoming.on('error', reject);
+        incoming.on('end', () => {
+          const body = Buffer.concat(chunks).toString('utf8');
+          resolve({ status: incoming.statusCode ?? 0, headers: incoming.headers, body });
+        });
+      },
+    );
+    outgoing.on('error', reject);
+    outgoing.end();
+  });
+}
