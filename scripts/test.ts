@@ -1,7 +1,8 @@
 /**
  * Runs the tests: `node scripts/test.ts [--quick] [FILE…]`.
  *
- * Every `*.test.ts` below test/ is a test; `--quick` leaves out the folders that start servers or put load on them.
+ * Every `*.test.ts` below test/ is a test; `--quick` leaves out the folders that start servers, put load on them or try many
+ * random lives.
  * Names on the command line (whole paths or parts of them) choose files. Types and style are tests too
  * (test/structure/toolchain.test.ts). The output is that of node's spec reporter, with a table of the parts from outside
  * before its closing lines.
@@ -16,7 +17,9 @@ import { spec as SpecReporter, type TestEvent } from 'node:test/reporters';
 import { PARTS_LOG_VARIABLE, type PartUse } from '../test/support/parts.ts';
 import { describeRemedy, getRow, projectFolder } from './parts.js';
 
-const SLOW_FOLDERS = ['test/contract/', 'test/demo/', 'test/e2e/', 'test/faults/', 'test/load/'];
+const SLOW_FOLDERS = ['bench', 'contract', 'demo', 'docs', 'e2e', 'faults', 'load', 'property', 'proxy', 'setup'].map(
+  (name) => `test/${name}/`,
+);
 const CONCURRENCY = 2;
 const TEST_TIMEOUT_MS = 180_000;
 /** A test file that has finished its tests and does not end holds something open; nothing else ends it. */

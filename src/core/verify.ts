@@ -82,8 +82,6 @@ type Inquiry = {
   readonly isPublic: boolean;
 };
 
-const NO_QUERY = '';
-
 /** Reason of a refusal for which a sign-in is no remedy: the route takes bearer tokens alone. */
 export const NO_BEARER = 'no_bearer';
 
@@ -102,7 +100,7 @@ export function verify(
   if (sharedSecret !== undefined && !equalSecret(context.gatewaySecret, sharedSecret)) {
     return deny('untrusted_proxy', 'shared_secret', undefined, false);
   }
-  const options = services.options(entry.tail ? NO_QUERY : context.query);
+  const options = services.options(entry.tail ? '' : context.query);
   if ('problem' in options) return deny('bad_request', options.problem, undefined, false);
   const inquiry = openInquiry(context, entry, options, services);
   return 'kind' in inquiry ? inquiry : decide(inquiry, services);
@@ -129,6 +127,8 @@ function openInquiry(
     return deny('forwarded_headers_invalid', scheme === undefined ? 'proto' : 'uri', undefined, false);
   }
   const navigation = isNavigation(method, context);
+  if (forwardedUri.length > services.config.limits.targetBytes)
+    return deny('target_too_long', 'uri', undefined, navigation);
   const site = services.sites.find(forwardedHost);
   if (site === undefined) return deny('unknown_host', 'host', undefined, navigation);
   if (site.scheme !== scheme) return deny('forwarded_headers_invalid', 'scheme_of_site', site, navigation);

@@ -65,6 +65,9 @@ export class Upload extends Readable {
     if (last) {
       this.complete = true;
       clearInterval(this.#timer);
+      // The constructor paused the connection; a body that came whole with its head is never asked for by `_read`, and
+      // the next request on this connection would wait for ever.
+      if (this.#exchange.open) this.#exchange.res.resume();
     }
     if (this.#isDiscarded || this.destroyed) return;
     this.#received += chunk.byteLength;
