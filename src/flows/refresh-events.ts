@@ -33,9 +33,9 @@ export function createFlightEvents(services: {
       failing.add(idp);
       log.warn({ err: error, idp }, 'token refresh fails; sessions stay, old tokens are used until they expire');
     },
-    ended(session, event, reason) {
+    ended(session, cause, reason) {
       count(session, 'ended');
-      audit(event, { ...namesOf(session), reason });
+      audit(cause === 'denied' ? 'refresh_denied' : 'refresh_failed', { ...namesOf(session), reason });
       answered(session);
     },
     superseded(session) {

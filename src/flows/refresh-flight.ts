@@ -20,11 +20,14 @@ export type FlightEnd =
   /** The session is over. */
   | { readonly kind: 'ended'; readonly reason: string };
 
+/** Why a refresh ends a session: there is no way to renew it, or the person is no longer let in. */
+export type EndCause = 'failed' | 'denied';
+
 /** What is told about refreshes, for logs, metrics and the audit. */
 export type FlightEvents = {
   renewed(session: Session): void;
   kept(session: Session, error: Error): void;
-  ended(session: Session, event: 'refresh_failed' | 'refresh_denied', reason: string): void;
+  ended(session: Session, cause: EndCause, reason: string): void;
   superseded(session: Session): void;
 };
 
@@ -118,7 +121,7 @@ async function spend(
     if (!lease.hasLeft(flight.callMs + LEASE_MARGIN_MS)) return undefined;
     const answer = await flight.grant(record, token, clock.now());
     if (answer.kind === 'granted') return take(flight, services, record, answer);
-    if (answer.kind === 'refused') return end(flight, services, record, 'refresh_failed', 'invalid_grant');
+    if (answer.kind === 'refused') return end(flight, services, record, 'failed', 'invalid_grant');
     if (attempt > 1 || !answer.mayRepeat || !lease.hasLeft(flight.callMs + LEASE_MARGIN_MS)) {
       return keep(flight, services, record, answer.error);
     }
@@ -145,12 +148,12 @@ async function take(
   if (rotated.kind !== 'written') return lose(flight, services, rotated.kind, [refreshToken]);
   const tokens = await readAnswer(answer);
   if (tokens instanceof SubjectChangedError) {
-    return end(flight, services, rotated.record, 'refresh_failed', 'subject_changed', refreshToken);
+    return end(flight, services, rotated.record, 'failed', 'subject_changed', refreshToken);
   }
   if (tokens instanceof Error) return keep(flight, services, rotated.record, tokens);
   const denial = findLoginDenial(tokens.principal, allow);
   if (denial !== undefined) {
-    return end(flight, services, rotated.record, 'refresh_denied', `login.allow: ${denial}`, refreshToken);
+    return end(flight, services, rotated.record, 'denied', `login.allow: ${denial}`, refreshToken);
   }
   const { idToken = cold.idToken, ...fresh } = tokens;
   const written = await records.write(handle, session.locator, rotated.record, {
@@ -203,7 +206,7 @@ async function end(
   flight: Flight,
   services: FlightServices,
   record: RefreshRecord,
-  event: 'refresh_failed' | 'refresh_denied',
+  cause: EndCause,
   reason: string,
   obtained?: string,
 ): Promise<Step> {
@@ -215,6 +218,6 @@ async function end(
   if (obtained !== undefined) services.revoke(session.hot.idp, [obtained]);
   if (written.kind === 'gone') return { kind: 'ended', reason: 'unknown_session' };
   await sessions.replace({ ...session, hot: record.hot });
-  events.ended(session, event, reason);
-  return { kind: 'ended', reason: event };
+  events.ended(session, cause, reason);
+  return { kind: 'ended', reason: `refresh_${cause}` };
 }

@@ -79,7 +79,7 @@ export async function openRefresh(scene: RefreshScene = {}) {
       events: {
         renewed: () => void told.push('renewed'),
         kept: (_session, error) => void told.push(`kept ${error.message}`),
-        ended: (_session, event, reason) => void told.push(`${event} ${reason}`),
+        ended: (_session, cause, reason) => void told.push(`refresh_${cause} ${reason}`),
         superseded: () => void told.push('superseded'),
       },
       random: () => 0,

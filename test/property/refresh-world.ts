@@ -188,7 +188,7 @@ export class RefreshWorld {
     const events: FlightEvents = {
       renewed: note('renewed'),
       kept: note('kept'),
-      ended: (_session, event, reason) => void this.events.push([`${event} ${reason}`, index]),
+      ended: (_session, cause, reason) => void this.events.push([`refresh_${cause} ${reason}`, index]),
       superseded: note('superseded'),
     };
     const refresh = createRefresh({

@@ -17,7 +17,7 @@ import {
   WAIT_MAX_MS,
 } from './refresh-world.ts';
 
-const LIVES = Number(process.env['SALLYPORT_REFRESH_LIVES'] ?? 200);
+const LIVES = Number(process.env['SALLYPORT_REFRESH_LIVES'] ?? 120);
 const HORIZON_MS = 4 * TOKEN_MS;
 const LEASE_MS = CALL_MS + LIMITS.leaseSlackMs;
 /** What a store command and the steps of a process may add to a wait. */
