@@ -78,7 +78,7 @@ export class App extends Answers<Exchange> {
   reply(exchange: Exchange, reply: Reply): void {
     const { context } = exchange;
     const unread = context.contentLength > LIMITS.ownBodyMaxBytes;
-    const close = unread || (context.problems & (PROBLEM_FRAMING | PROBLEM_METHOD)) !== 0;
+    const close = unread || reply.status === 413 || (context.problems & (PROBLEM_FRAMING | PROBLEM_METHOD)) !== 0;
     this.#write(exchange, () => {
       writeReply(exchange.res, reply, context.method === 'HEAD', close || context.chunked || this.#isClosing);
       this.finished(exchange, reply.status, '');
