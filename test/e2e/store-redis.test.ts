@@ -42,6 +42,9 @@ describe('sessions in a real Redis', { skip: skipWithout('redis-server', 'openss
     const world = await startSignInWorld({
       settings: { store: { kind: 'redis', redis: { url: redis.url } } },
       expectedErrors: ['store_unavailable'],
+    }).catch(async (error: unknown) => {
+      await redis.remove();
+      throw error;
     });
     try {
       const jar = await world.signIn('alice');
@@ -75,13 +78,16 @@ describe('sessions in a real Redis', { skip: skipWithout('redis-server', 'openss
   test('Redis down at the start: the server starts all the same, and people can sign in once Redis is there', async () => {
     const redis = await startRedis();
     await redis.stop();
-    const world = startSignInWorld({
+    const starting = startSignInWorld({
       settings: { store: { kind: 'redis', redis: { url: redis.url } } },
       expectedErrors: ['store_unavailable'],
     });
     await new Promise((resolve) => setTimeout(resolve, 300));
-    await redis.start();
-    const { close, signIn, verify } = await world;
+    const [world] = await Promise.all([starting, redis.start()]).catch(async (error: unknown) => {
+      await redis.remove();
+      throw error;
+    });
+    const { close, signIn, verify } = world;
     try {
       assert.equal((await verify(await signIn('bob'))).status, 200);
     } finally {

@@ -61,7 +61,6 @@ export async function startSignInWorld(options: SignInWorldOptions = {}): Promis
       ...(options.expectedErrors === undefined ? {} : { expectedErrors: options.expectedErrors }),
     }),
   );
-  await server.whenReady();
   return {
     base,
     provider,
@@ -76,18 +75,21 @@ export async function startSignInWorld(options: SignInWorldOptions = {}): Promis
   };
 }
 
-/** A server that does not start must not leave its provider running: the test process would never end. */
+/** What does not come up must not leave its neighbours running: the test process would never end. */
 async function startOrEnd(provider: DemoProvider, start: () => Promise<TestServer>): Promise<TestServer> {
+  let server: TestServer | undefined;
   try {
-    return await start();
+    server = await start();
+    await server.whenReady();
+    return server;
   } catch (error) {
+    await server?.close().catch(() => {});
     await provider.close();
     throw error;
   }
 }
 
-/** Sign a user in at the server whose public URL is `base`; the jar holds the session cookie. */
-export async function signIn(base: string, username: string, returnTo = '/'): Promise<CookieJar> {
+async function signIn(base: string, username: string, returnTo = '/'): Promise<CookieJar> {
   const jar = createCookieJar();
   const begun = await fetchWithJar(jar, `${base}/auth/login?return_to=${encodeURIComponent(returnTo)}`);
   assert.equal(begun.status, 302);
