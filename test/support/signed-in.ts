@@ -89,7 +89,8 @@ async function startOrEnd(provider: DemoProvider, start: () => Promise<TestServe
   }
 }
 
-async function signIn(base: string, username: string, returnTo = '/'): Promise<CookieJar> {
+/** Sign a user in at a server and return the jar that holds the session cookie. */
+export async function signIn(base: string, username: string, returnTo = '/'): Promise<CookieJar> {
   const jar = createCookieJar();
   const begun = await fetchWithJar(jar, `${base}/auth/login?return_to=${encodeURIComponent(returnTo)}`);
   assert.equal(begun.status, 302);
