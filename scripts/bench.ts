@@ -108,4 +108,6 @@ async function main(args: readonly string[]): Promise<number> {
   return missed.length === 0 || quick ? 0 : 1;
 }
 
+// A signal ends everything that was started, too: those listen to this process's end, which a signal alone skips.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.once(signal, () => process.exit(130));
 process.exitCode = await main(process.argv.slice(2));

@@ -22,6 +22,8 @@ export function startAdminServer({ address, port }: Listen, answers: AdminAnswer
       reject(new Error(`cannot listen on ${address}:${port}: the address is taken or not ours`, { cause })),
     );
     server.listen({ host: address, port, exclusive: true }, () => {
+      // A connection that cannot be accepted, for want of file descriptors, must not end the supervisor.
+      server.removeAllListeners('error').on('error', () => undefined);
       resolve({
         port: (server.address() as AddressInfo).port,
         close: () =>

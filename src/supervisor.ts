@@ -15,6 +15,8 @@ export type Supervisor = {
   reload(config: Config, snapshot: ConfigSnapshot): Promise<void>;
   /** Drain all workers, then end (D-22). */
   close(): Promise<void>;
+  /** End all workers at once. */
+  kill(): Promise<void>;
 };
 
 /** What a supervisor starts with. */
@@ -72,6 +74,7 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
       await pool.close(unreadyMs + drainMs + CLOSE_SLACK_MS);
       await admin?.close();
     },
+    kill: () => pool.kill(),
   };
 }
 

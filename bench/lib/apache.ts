@@ -1,10 +1,9 @@
 import { chmodSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { getPart } from '../../test/support/parts.ts';
-import { findFreePorts } from '../../test/support/ports.ts';
 import type { Lab } from './lab.ts';
 import { askOnce } from './once.ts';
-import { SERVER_CORE, startProgram, whenListening } from './process.ts';
+import { pickPorts, SERVER_CORE, startProgram, whenListening } from './process.ts';
 import { CLIENT } from './provider.ts';
 import { requestText } from './requests.ts';
 import { callbackOf } from './sign-in.ts';
@@ -19,7 +18,7 @@ const LOADED = ['mpm_event', 'authn_core', 'authz_core', 'authz_user', 'headers'
  */
 export async function openApache(lab: Lab, requestsOf: (cookie: string) => readonly string[]): Promise<OpenSubject> {
   const folder = lab.subfolder('apache');
-  const port = await findFreePorts(1);
+  const port = pickPorts(1);
   const file = join(folder, 'apache.conf');
   writeFileSync(join(folder, 'ok.txt'), '');
   // Its workers are not who we are, and must reach the file.

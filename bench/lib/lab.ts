@@ -35,6 +35,8 @@ export async function openLab(
   options: { readonly sealSecret?: string; readonly sessionsMax?: number } = {},
 ): Promise<Lab> {
   const folder = mkdtempSync(join(tmpdir(), 'sallyport-bench-'));
+  const removeFolder = (): void => rmSync(folder, { recursive: true, force: true });
+  process.once('exit', removeFolder);
   const { sessionsMax = Number.POSITIVE_INFINITY } = options;
   const sealSecret = options.sealSecret ?? randomBytes(32).toString('base64url');
   const redis = await startRedis({ extra: ['--enable-debug-command', 'local', '--maxclients', '1000'] });
@@ -68,7 +70,8 @@ export async function openLab(
     async close() {
       await provider.close();
       await redis.remove();
-      rmSync(folder, { recursive: true, force: true });
+      process.removeListener('exit', removeFolder);
+      removeFolder();
     },
   };
 }

@@ -1,9 +1,8 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { getPart } from '../../test/support/parts.ts';
-import { findFreePorts } from '../../test/support/ports.ts';
 import type { Lab } from './lab.ts';
-import { SERVER_CORE, startProgram, whenListening } from './process.ts';
+import { pickPorts, SERVER_CORE, startProgram, whenListening } from './process.ts';
 import type { OpenSubject } from './types.ts';
 
 /** Where Debian puts nginx's modules and the Lua libraries that the Lua module needs. */
@@ -24,7 +23,7 @@ export type NginxOptions = {
 /** One nginx with one worker, tuned as its manual says: no log, long keep-alive, a backlog that suffices. */
 export async function openNginx(lab: Lab, options: NginxOptions): Promise<OpenSubject> {
   const folder = lab.subfolder('nginx');
-  const port = await findFreePorts(1);
+  const port = pickPorts(1);
   const modules = options.lua === true ? ['ndk_http_module', 'ngx_http_lua_module'] : [];
   const temporary = ['client_body', 'proxy', 'fastcgi', 'uwsgi', 'scgi'];
   const text = `

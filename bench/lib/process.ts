@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { randomInt } from 'node:crypto';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -13,6 +14,8 @@ export type Running = {
   stop(): Promise<void>;
 };
 
+const PORT_MIN = 15_000;
+const PORT_MAX = 32_000;
 const OUTPUT_MAX_CHARS = 65_536;
 const START_MS = 20_000;
 const STOP_MS = 10_000;
@@ -45,7 +48,8 @@ export function startProgram(
   child.stderr.setEncoding('utf8').on('data', collect);
   // One listener for each program of a run, and there are dozens.
   process.setMaxListeners(0);
-  const onExit = (): void => void child.kill('SIGKILL');
+  // Asked, not forced: what it started itself must end with it.
+  const onExit = (): void => void child.kill('SIGTERM');
   process.once('exit', onExit);
   child.once('exit', () => process.removeListener('exit', onExit));
   return { pid: child.pid ?? 0, output: () => output, stop: () => stop(child) };
@@ -82,6 +86,17 @@ export function isListening(port: number): boolean {
   const wanted = `:${port.toString(16).toUpperCase().padStart(4, '0')} `;
   const rows = readFileSync('/proc/net/tcp', 'utf8').split('\n');
   return rows.some((row) => row.includes(wanted) && /^ *\d+: [0-9A-F]+:[0-9A-F]{4} [0-9A-F]+:0000 0A /.test(row));
+}
+
+/**
+ * The first of `count` consecutive loopback ports that nobody listens on, below those that the system gives to outgoing
+ * connections: between this look and the server's start nobody else may get them.
+ */
+export function pickPorts(count: number): number {
+  for (;;) {
+    const first = randomInt(PORT_MIN, PORT_MAX - count);
+    if (Array.from({ length: count }, (_, at) => first + at).every((port) => !isListening(port))) return first;
+  }
 }
 
 function isAlive(pid: number): boolean {

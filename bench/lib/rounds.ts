@@ -9,6 +9,7 @@ export type Contender = { readonly subject: Subject; readonly open: OpenSubject 
 /** More than this share of the machine for other programs, or taken by its host: the measurement is repeated. */
 const NOISE_MAX_SHARE = 0.04;
 const QUIET_LOOK_MS = 500;
+const USED_MIN_SECONDS = 0.2;
 
 /**
  * Measure subjects in turn, A B C A B C …, so that whatever drifts on the machine meets all of them alike.
@@ -60,9 +61,10 @@ export async function whenQuiet({ patienceSeconds, say }: BenchOptions): Promise
   }
 }
 
-/** Measure again while the machine is not quiet, as long as patience lasts; the quietest one counts. */
+/** Wait for a quiet machine, and measure again while it is not, as long as patience lasts; the quietest one counts. */
 async function measureQuietly(contender: Contender, round: number, options: BenchOptions): Promise<Sample> {
   const end = performance.now() + options.patienceSeconds * 1000;
+  await whenQuiet({ ...options, say: () => {} });
   let best = await measure(contender, round, 0, options);
   for (let repeats = 1; noiseOf(best) > NOISE_MAX_SHARE && performance.now() < end; repeats++) {
     const patienceSeconds = (end - performance.now()) / 1000;
@@ -103,7 +105,8 @@ async function measure(
     serverShare: used / result.seconds,
     p50Us: result.p50Us,
     p99Us: result.p99Us,
-    foreignShare: foreign,
+    // The kernel's clock of processes ticks 100 times a second: less than this says nothing.
+    foreignShare: used < USED_MIN_SECONDS ? 1 : foreign,
     stealShare: steal,
     repeats,
   };

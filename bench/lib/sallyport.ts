@@ -3,10 +3,9 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { projectFolder } from '../../scripts/parts.js';
 import { getPart } from '../../test/support/parts.ts';
-import { findFreePorts } from '../../test/support/ports.ts';
 import type { Lab } from './lab.ts';
 import { askOnce } from './once.ts';
-import { type Running, SERVER_CORE, startProgram, whenListening } from './process.ts';
+import { pickPorts, type Running, SERVER_CORE, startProgram, whenListening } from './process.ts';
 import { AUDIENCE, CLIENT } from './provider.ts';
 import { PUBLIC_URL, requestText } from './requests.ts';
 
@@ -46,7 +45,7 @@ export async function writeConfiguration(
   { settings = {}, listen = {}, routes, bearer = false }: SallyportOptions,
 ) {
   const folder = lab.subfolder('sallyport');
-  const port = await findFreePorts(3);
+  const port = pickPorts(3);
   const at = (offset: number): object => ({ address: '127.0.0.1', port: port + offset });
   const all = {
     version: 1,

@@ -1,10 +1,9 @@
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { findPart } from '../../scripts/parts.js';
-import { findFreePorts } from '../../test/support/ports.ts';
 import type { Lab } from './lab.ts';
 import type { OnceAnswer } from './once.ts';
-import { SERVER_CORE, startProgram, whenListening } from './process.ts';
+import { pickPorts, SERVER_CORE, startProgram, whenListening } from './process.ts';
 import type { Contender } from './rounds.ts';
 import { nodeProgram, type SallyportOptions, startSallyport } from './sallyport.ts';
 import type { OpenSubject, Subject } from './types.ts';
@@ -47,7 +46,7 @@ export async function openServer(
   requestsFile: string,
   core: number = SERVER_CORE,
 ): Promise<OpenSubject> {
-  const port = await findFreePorts(1);
+  const port = pickPorts(1);
   const program = join(import.meta.dirname, '../servers', file);
   const running = startProgram(nodeProgram(), [program, String(port), ...args], { core });
   await whenListening(port, running);

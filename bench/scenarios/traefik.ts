@@ -1,7 +1,6 @@
-import { findFreePorts } from '../../test/support/ports.ts';
 import { createCertificates } from '../../test/support/redis-tls.ts';
 import type { Lab } from '../lib/lab.ts';
-import { LOAD_CORE } from '../lib/process.ts';
+import { LOAD_CORE, pickPorts } from '../lib/process.ts';
 import { realisticHeaders, requestText } from '../lib/requests.ts';
 import { ratiosOf, runRounds } from '../lib/rounds.ts';
 import { startSallyport } from '../lib/sallyport.ts';
@@ -70,7 +69,7 @@ function measuresOf(samples: readonly Sample[]): Measure[] {
 
 async function openEdge(lab: Lab, { transport, batch, connections }: Edge): Promise<OpenSubject> {
   const certificates = await createCertificates();
-  const entry = await findFreePorts(2);
+  const entry = pickPorts(2);
   const service = await openServer('hello-uws.ts', [], '', LOAD_CORE);
   const stops: (() => Promise<void>)[] = [service.close, () => certificates.remove()];
   const close = async (): Promise<void> => {

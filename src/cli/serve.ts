@@ -41,6 +41,8 @@ type Service = {
   /** @throws Error that says why the version was not taken */
   reload(config: Config, snapshot: ConfigSnapshot): Promise<void>;
   close(): Promise<void>;
+  /** End at once, whatever is under way. */
+  kill(): Promise<void>;
 };
 
 /**
@@ -79,7 +81,7 @@ export async function runServe(argv: readonly string[], io: CliIo): Promise<numb
     log.info({ signal: await stopped }, 'stopping');
     process.removeListener('SIGHUP', onHangUp);
     process.on('SIGHUP', () => undefined);
-    await Promise.race([reloads.then(() => service.close()), nextSignal()]);
+    await Promise.race([reloads.then(() => service.close()), nextSignal().then(() => service.kill())]);
     return EXIT.ok;
   } catch (error) {
     log.fatal({ err: error }, 'could not start');
@@ -100,6 +102,8 @@ async function startService(config: Config, snapshot: ConfigSnapshot, log: Logge
       running = pinned;
     },
     close: () => server.close(),
+    // The process ends with this command.
+    kill: async () => undefined,
   };
 }
 

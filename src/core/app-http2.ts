@@ -78,6 +78,8 @@ export class Http2App extends Answers<Http2Exchange> {
       this.#server.once('error', refuse);
       this.#server.listen({ host: address, port, reusePort: isShared, exclusive: true }, () => {
         this.#server.removeListener('error', refuse);
+        // Such as no file descriptor for a connection: that one is lost, the listener goes on.
+        this.#server.on('error', (error) => this.services.log.warn({ err: error }, 'a connection was not accepted'));
         const bound = this.#server.address();
         resolve(typeof bound === 'object' && bound !== null ? bound.port : port);
       });

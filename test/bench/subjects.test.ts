@@ -7,7 +7,7 @@ import { askOnce } from '../../bench/lib/once.ts';
 import { SCENARIOS } from '../../bench/scenarios/all.ts';
 import { requirePart, skipWithout } from '../support/parts.ts';
 
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 
 describe('a subject of the benches', { skip: skipWithout('redis-server') }, () => {
   let lab: Lab;

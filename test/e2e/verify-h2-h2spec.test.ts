@@ -1,4 +1,4 @@
-// Conformance of the HTTP/2 listener as h2spec sees it (RFC 7540); docs/traefik.md has the same list of misses.
+// Conformance of the HTTP/2 listener as h2spec sees it (RFC 7540), and why each miss is one.
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { mkdtemp, readFile, rm } from 'node:fs/promises';

@@ -172,8 +172,16 @@ describe('workers that cannot be', () => {
   }
 });
 
-describe('a supervisor that is killed', { skip: skipWithout('redis-server') }, () => {
-  test('leaves no worker behind', async () => {
+function isGone(pid: number): boolean {
+  try {
+    return !process.kill(pid, 0);
+  } catch {
+    return true;
+  }
+}
+
+describe('the end of a supervisor', { skip: skipWithout('redis-server') }, () => {
+  test('killed: no worker stays behind', async () => {
     const redis = await startRedis();
     const serve = spawnServe({
       settings: {
@@ -187,14 +195,33 @@ describe('a supervisor that is killed', { skip: skipWithout('redis-server') }, (
     const workers = await findChildren(serve.pid);
     assert.equal(workers.length, 2);
     process.kill(serve.pid, 'SIGKILL');
-    const isGone = (pid: number): boolean => {
-      try {
-        return !process.kill(pid, 0);
-      } catch {
-        return true;
-      }
-    };
     await until(() => workers.every(isGone), 'the workers end by themselves', 10_000);
+    await serve.remove();
+    await redis.remove();
+  });
+
+  test('a second SIGTERM ends the drain and everybody at once', async () => {
+    const redis = await startRedis();
+    const serve = spawnServe({
+      settings: {
+        workers: 2,
+        listen: LISTEN,
+        store: { kind: 'redis', redis: { url: redis.url } },
+        shutdown: { unready: '1m', drain: '1m' },
+      },
+    });
+    await until(() => serve.ports().admin !== 0, 'the supervisor listens', 30_000);
+    const workers = await findChildren(serve.pid);
+    const readyz = `http://127.0.0.1:${serve.ports().admin}/readyz`;
+    await until(async () => (await fetch(readyz)).status === 200, 'ready', 10_000);
+    serve.signal('SIGTERM');
+    await until(async () => (await fetch(readyz)).status === 503, 'not ready any more');
+    assert.equal(workers.some(isGone), false, 'unready first');
+    const { status } = await fetch(`http://127.0.0.1:${serve.ports().verify}/auth/verify`, { headers: OPEN.headers });
+    assert.equal(status, 200, 'and still served');
+    serve.signal('SIGTERM');
+    assert.equal(await serve.ended, 0);
+    assert.ok(workers.every(isGone));
     await serve.remove();
     await redis.remove();
   });
