@@ -35,7 +35,7 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
     const tokens = await exchangeCode(
       runtime,
       {
-        params: validated,
+        code: validated.get('code') ?? '',
         redirectUri: redirectUri(site, runtime.idp),
         codeVerifier: transactionValues(transaction).codeVerifier,
         nonce: transactionValues(transaction).nonce,

@@ -4,6 +4,7 @@ import { isSallyportError, SallyportError } from '../core/errors.ts';
 import type { Principal, SessionCold, SessionHot } from '../core/session.ts';
 import { buildPrincipal, type Claims } from './claims.ts';
 import type { IdpRuntime } from './idp.ts';
+import { callAsClient, checkTokenType, tokenMetadata } from './token-endpoint.ts';
 import { checkAudience, checkToken, classifyTokenError, fetchUserinfo, verifySignature } from './tokens.ts';
 
 /** What came of sending a refresh token (RFC 6749 §6). */
@@ -37,12 +38,10 @@ const BROKEN: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOC
 export function createGrant(runtime: IdpRuntime): Grant {
   return async (basis, refreshToken, now) => {
     try {
-      const { clientAuth, requestOptions } = runtime;
-      const metadata = metadataOf(runtime);
-      const client = runtime.client();
-      const response = await oauth.refreshTokenGrantRequest(metadata, client, clientAuth, refreshToken, requestOptions);
+      const params = { grant_type: 'refresh_token', refresh_token: refreshToken };
+      const response = await callAsClient(runtime, { endpoint: 'token', params });
       const rotated = response.status === 200 ? await findRefreshToken(response.clone()) : undefined;
-      if (response.status !== 200) return await readRefusal(metadata, client, response);
+      if (response.status !== 200) return await readRefusal(runtime, response);
       return {
         kind: 'granted',
         refreshToken: rotated ?? refreshToken,
@@ -52,10 +51,6 @@ export function createGrant(runtime: IdpRuntime): Grant {
       return { kind: 'failed', error: classifyTokenError(error), mayRepeat: isBroken(error) };
     }
   };
-}
-
-function metadataOf(runtime: IdpRuntime): oauth.AuthorizationServer {
-  return { ...runtime.metadata(), id_token_signing_alg_values_supported: [...runtime.idp.idTokenAlgs] };
 }
 
 /** The new refresh token of an answer, whatever else is wrong with it: the old one may be spent already. */
@@ -69,13 +64,9 @@ async function findRefreshToken(response: Response): Promise<string | undefined>
   }
 }
 
-async function readRefusal(
-  metadata: oauth.AuthorizationServer,
-  client: oauth.Client,
-  response: Response,
-): Promise<GrantAnswer> {
+async function readRefusal(runtime: IdpRuntime, response: Response): Promise<GrantAnswer> {
   try {
-    await oauth.processRefreshTokenResponse(metadata, client, response);
+    await oauth.processRefreshTokenResponse(runtime.metadata(), runtime.client(), response);
     throw new SallyportError('idp_bad_response', { detail: `the token endpoint answered ${response.status}` });
   } catch (error) {
     if (error instanceof oauth.ResponseBodyError && error.error === 'invalid_grant') return { kind: 'refused' };
@@ -96,8 +87,8 @@ async function readTokens(
 ): Promise<RefreshedTokens> {
   const { idp } = runtime;
   try {
-    const result = await oauth.processRefreshTokenResponse(metadataOf(runtime), runtime.client(), response);
-    if (result.token_type !== 'bearer') throw new SallyportError('idp_bad_response', { detail: 'not a bearer token' });
+    const result = await oauth.processRefreshTokenResponse(tokenMetadata(runtime), runtime.client(), response);
+    checkTokenType(result.token_type);
     const accessToken = checkToken(result.access_token);
     checkAudience(accessToken, idp.audiences.accept);
     const idToken = result.id_token === undefined ? undefined : checkToken(result.id_token);

@@ -6,6 +6,7 @@ import { LIMITS } from '../core/limits.ts';
 import type { Claims } from './claims.ts';
 import type { FlowServices } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
+import { callAsClient, checkTokenType, tokenMetadata } from './token-endpoint.ts';
 
 /** Validated result of a code exchange. */
 export type TokenSet = {
@@ -23,8 +24,7 @@ export type TokenSet = {
 
 /** What a code is exchanged with. */
 export type CodeExchange = {
-  /** Callback parameters as oauth4webapi validated them. */
-  readonly params: URLSearchParams;
+  readonly code: string;
   readonly redirectUri: string;
   readonly codeVerifier: string;
   readonly nonce: string;
@@ -38,20 +38,18 @@ export type CodeExchange = {
  * unusable answer, service_timeout and idp_unavailable as the outbound client says.
  */
 export async function exchangeCode(runtime: IdpRuntime, exchange: CodeExchange, now: number): Promise<TokenSet> {
-  const { idp, clientAuth, requestOptions } = runtime;
-  const metadata = { ...runtime.metadata(), id_token_signing_alg_values_supported: [...idp.idTokenAlgs] };
-  const client = runtime.client();
+  const { idp } = runtime;
   try {
-    const response = await oauth.authorizationCodeGrantRequest(
-      metadata,
-      client,
-      clientAuth,
-      exchange.params,
-      exchange.redirectUri,
-      exchange.codeVerifier,
-      requestOptions,
-    );
-    const result = await oauth.processAuthorizationCodeResponse(metadata, client, response, {
+    const response = await callAsClient(runtime, {
+      endpoint: 'token',
+      params: {
+        grant_type: 'authorization_code',
+        code: exchange.code,
+        redirect_uri: exchange.redirectUri,
+        code_verifier: exchange.codeVerifier,
+      },
+    });
+    const result = await oauth.processAuthorizationCodeResponse(tokenMetadata(runtime), runtime.client(), response, {
       expectedNonce: exchange.nonce,
       requireIdToken: true,
       ...(exchange.maxAgeS === undefined ? {} : { maxAge: exchange.maxAgeS }),
@@ -62,8 +60,7 @@ export async function exchangeCode(runtime: IdpRuntime, exchange: CodeExchange, 
       throw new SallyportError('callback_invalid', { detail: 'no ID token' });
     await verifySignature(runtime, idToken, result.access_token, claims, now);
     checkSubject(claims);
-    // RFC 6749 §7.1: a token of a type that nobody asked for cannot be used.
-    if (result.token_type !== 'bearer') throw new SallyportError('idp_bad_response', { detail: 'not a bearer token' });
+    checkTokenType(result.token_type);
     checkAudience(result.access_token, idp.audiences.accept);
     return {
       accessToken: checkToken(result.access_token),
@@ -109,15 +106,7 @@ export function revokeInBackground(
   const revoke = async (): Promise<void> => {
     for (const token of tokens) {
       if (token === undefined || token === '') continue;
-      const { clientAuth, requestOptions } = runtime;
-      const response = await oauth.revocationRequest(
-        runtime.metadata(),
-        runtime.client(),
-        clientAuth,
-        token,
-        requestOptions,
-      );
-      await oauth.processRevocationResponse(response);
+      await oauth.processRevocationResponse(await callAsClient(runtime, { endpoint: 'revocation', params: { token } }));
     }
   };
   revoke().catch((error: unknown) => log.warn({ err: error, idp: runtime.idp.name }, 'token revocation failed'));
