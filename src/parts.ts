@@ -5,7 +5,8 @@ import { type Audit, createAudit } from './core/audit.ts';
 import { createBearerTokens } from './core/bearer.ts';
 import type { Clock } from './core/clock.ts';
 import type { Config, Idp } from './core/config/types.ts';
-import { createKeyRing } from './core/crypto.ts';
+import type { RateLimit } from './core/config/types-rate.ts';
+import { createKeyRing, hmacBase64url, type KeyRing } from './core/crypto.ts';
 import { createDeniedLog } from './core/denied-log.ts';
 import { compileIdentityHeaders, type IdentityHeaders } from './core/identity.ts';
 import { L1 } from './core/l1.ts';
@@ -13,6 +14,7 @@ import type { Logger } from './core/log.ts';
 import { createMetrics, type Metrics } from './core/metrics.ts';
 import { compileOriginRules, type OriginRules } from './core/origin.ts';
 import { compileReplies } from './core/problem.ts';
+import { createLocalLimiter, createSharedLimiter, type RateLimiter } from './core/rate-limit.ts';
 import { compileReturnTo } from './core/return-to.ts';
 import { compileRoutes } from './core/routes.ts';
 import type { BearerTokens, Sessions } from './core/services.ts';
@@ -90,7 +92,7 @@ export function createParts(ground: Ground, previous?: Parts): Parts {
   const shared = { config, sites, clock, log, metrics, replies, sessions, returnTo };
   return {
     app: { ...shared, trusted, denied, audit, flight: { count: 0 } },
-    flows: { ...shared, store, ring, audit, idps: byName(idps), refresh, cookies: compileCookies(config) },
+    flows: { ...shared, store, ring, audit, idps: byName(idps), refresh, ...createFlowTools(config, store, ring) },
     verify: {
       config,
       sites,
@@ -201,6 +203,31 @@ function createBearer(
     };
   });
   return createBearerTokens({ issuers, cacheEntries, identity, identityHeaders: config.identityHeaders, clock });
+}
+
+/** What flows alone have of a configuration. */
+function createFlowTools(
+  config: Config,
+  store: SessionStore,
+  ring: KeyRing,
+): Pick<FlowServices, 'cookies' | 'loginLimit'> {
+  return {
+    cookies: compileCookies(config),
+    loginLimit: createStoreLimiter('login', config.login.rateLimit, store, ring),
+  };
+}
+
+/** A limit for all processes that share the store (D-43); in memory where one process has the store to itself. */
+function createStoreLimiter(
+  name: string,
+  limit: RateLimit | undefined,
+  { counters }: SessionStore,
+  ring: KeyRing,
+): RateLimiter | undefined {
+  if (limit === undefined) return undefined;
+  const key = ring.find(ring.writerId, 'index');
+  if (counters === undefined || key === undefined) return createLocalLimiter(limit);
+  return createSharedLimiter(limit, { counters, name, hash: (text) => hmacBase64url(key, `rate ${text}`) });
 }
 
 function compileCookies(config: Config): ReadonlyMap<string, SiteCookies> {

@@ -148,9 +148,9 @@ export const REMEDIES: Readonly<Record<ErrorCode, Remedy>> = {
   },
   rate_limited: {
     symptom: 'Requests are refused until Retry-After has passed.',
-    cause: 'Too many requests in a short time.',
-    fix: 'Wait.',
-    isReserved: true,
+    cause:
+      'One address, session or user exceeded a rate_limit (`reason` names which), or a session has limits.websockets_per_session open WebSockets.',
+    fix: 'Wait for Retry-After. If people are hit who do nothing unusual, raise average and burst; behind a gateway check trusted_proxies: without it all clients have the gateway’s address.',
   },
   internal_error: {
     symptom: 'Something failed on our side.',

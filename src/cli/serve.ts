@@ -1,10 +1,10 @@
-import { availableParallelism } from 'node:os';
 import { parseArgs } from 'node:util';
 import { type Clock, systemClock } from '../core/clock.ts';
 import { ConfigError } from '../core/config/load.ts';
 import { type ConfigSnapshot, loadAndRecord } from '../core/config/snapshot.ts';
 import type { Config } from '../core/config/types.ts';
 import { createLog, type Logger } from '../core/log.ts';
+import { countWorkers } from '../core/workers.ts';
 import { findRestartKeys, pinListeners } from '../reload.ts';
 import { applyScheduling } from '../scheduling.ts';
 import type { RunningServer } from '../server.ts';
@@ -90,7 +90,7 @@ export async function runServe(argv: readonly string[], io: CliIo): Promise<numb
 }
 
 async function startService(config: Config, snapshot: ConfigSnapshot, log: Logger): Promise<Service> {
-  const workers = config.workers === 'auto' ? availableParallelism() : config.workers;
+  const workers = countWorkers(config);
   if (workers > 1) return startSupervisor({ config, snapshot, workers, log });
   applyScheduling(config, log);
   const server = await startServer({ config, log });

@@ -33,6 +33,16 @@ export function formatAddress(address: Uint8Array): string {
 }
 
 /**
+ * The name under which a client is counted: an IPv4 address, or the /64 that one IPv6 subscriber has at least.
+ * @param address as `formatAddress` writes it; anything else is its own name.
+ */
+export function addressGroup(address: string): string {
+  const bytes = parseAddress(address);
+  if (bytes === undefined || isMapped(bytes)) return address;
+  return Buffer.from(bytes.subarray(0, 8)).toString('hex');
+}
+
+/**
  * Compile CIDR blocks to one predicate over address bytes. Compared by bits, never by text (FH-039).
  * @param blocks `10.0.0.0/24`, `fd00::/64` or single addresses, already validated by the configuration.
  */

@@ -75,6 +75,8 @@ export const LIMITS = {
   peersRemembered: 1_000,
   /** Values up to this length go into the one block of an allow answer. */
   headerBlockValueMaxChars: 256,
+  /** Keys that one rate limit counts in one process; beyond that the count that ends first is forgotten. */
+  rateKeysMax: 20_000,
   /** Addresses read of one X-Forwarded-For header. */
   forwardedForMax: 32,
   /** Waiting for a WebSocket's client before its service is paused (D-31). */

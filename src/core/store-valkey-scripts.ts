@@ -78,6 +78,19 @@ if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 return redis.call('DEL', KEYS[1])`,
   },
 
+  /** KEYS counter; ARGV windowMs. The count with this event, and the milliseconds that are left of its window (D-43). */
+  countEvent: {
+    keys: 1,
+    lua: `
+local count = redis.call('HINCRBY', KEYS[1], 'n', 1)
+local left = redis.call('PTTL', KEYS[1])
+if left < 0 then
+  redis.call('PEXPIRE', KEYS[1], ARGV[1])
+  left = tonumber(ARGV[1])
+end
+return { count, left }`,
+  },
+
   /** KEYS index; ARGV now, absoluteAt, ttlMs, locator. 1 = added, 0 = was there. Drops entries that are over. */
   addToIndex: {
     keys: 1,

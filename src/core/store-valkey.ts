@@ -1,5 +1,6 @@
 import type { Clock } from './clock.ts';
 import type { RedisSettings } from './config/types-store.ts';
+import { createValkeyCounters } from './counters-valkey.ts';
 import type { SallyportError } from './errors.ts';
 import { createValkeyLeases } from './lease-valkey.ts';
 import { LIMITS } from './limits.ts';
@@ -10,6 +11,7 @@ import type {
   SessionEnd,
   SessionStore,
   StoreChanges,
+  StoreCounters,
   StoredHot,
   StoredSession,
   StoreLeases,
@@ -56,7 +58,7 @@ export type ValkeyStoreOptions = {
  * Keys below the prefix: `s:{locator}` the session (hash: `r` revision, `n` last seen, `e` end in the callers' clock,
  * `h` hot, `c` cold, `b` pause after a failed refresh, `t:<hash>` service tokens), `l:{locator}:<name>` its leases, `u:{subject}` and `p:{provider session}` sorted sets of locators by
  * absolute end, `x:u:{…}` and `x:p:{…}` tombstones (hash: `w` written at, `u` in force until), `o:<id>` and `j:<id>`
- * consumed once. Each key has an expiry. A hot read is one HMGET.
+ * consumed once, `q:<key>` counts (hash: `n`). Each key has an expiry. A hot read is one HMGET.
  *
  * Hot reads have a connection of their own (store-reader.ts), and so have invalidations (store-tracking.ts).
  */
@@ -67,6 +69,7 @@ export function createValkeyStore(options: ValkeyStoreOptions): SessionStore {
 class ValkeyStore implements SessionStore {
   readonly kind = 'redis';
   readonly leases: StoreLeases;
+  readonly counters: StoreCounters;
   readonly #prefix: string;
   readonly #connection: ValkeyConnection;
   readonly #reader: StoreReader;
@@ -80,6 +83,7 @@ class ValkeyStore implements SessionStore {
     const shared = { faults: this.#faults, onUp: () => this.#onUp() };
     this.#connection = new ValkeyConnection(redis, { ...shared, onDemoted: () => this.#renew('READONLY') });
     this.leases = createValkeyLeases(this.#connection, redis.keyPrefix);
+    this.counters = createValkeyCounters(this.#connection, redis.keyPrefix);
     this.#reader = new StoreReader({ redis, pendingMax: pendingReadsMax ?? LIMITS.pendingStoreReads, ...shared });
     this.#tracking = tracking && new StoreTracking({ redis, ...tracking });
   }

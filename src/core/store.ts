@@ -80,6 +80,16 @@ export type StoreLeases = {
   release(locator: string, name: LeaseName, owner: string): Promise<boolean>;
 };
 
+/** Counts for all processes together (D-43). */
+export type StoreCounters = {
+  /**
+   * Add one to the count of `key`. The first opens a window of `windowMs`, at whose end the count is gone.
+   * @param key 43 characters of base64url.
+   * @throws store_unavailable; the outcome is then unknown.
+   */
+  increment(key: string, windowMs: number): Promise<{ readonly count: number; readonly leftMs: number }>;
+};
+
 /** How the store is doing, for /readyz and metrics. */
 export type StoreStatus = {
   readonly reachable: boolean;
@@ -130,6 +140,8 @@ export type SessionStore = {
   readonly changes: StoreChanges | undefined;
   readonly reads: Readonly<StoreReadCounts>;
   readonly leases: StoreLeases;
+  /** Absent = the one process that uses the store counts by itself. */
+  readonly counters?: StoreCounters;
   /**
    * Write index, then session, then read the tombstones and undo the write if one is as new as `startedAt`.
    * Ends the user's oldest sessions above `maxPerSubject`. Never overwrites an existing locator (throws).

@@ -7,6 +7,7 @@ import type { Refresh } from '../core/freshness.ts';
 import type { Logger } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { Replies } from '../core/problem.ts';
+import type { RateLimiter } from '../core/rate-limit.ts';
 import type { ReturnToCheck } from '../core/return-to.ts';
 import type { Sessions } from '../core/services.ts';
 import type { CookieWriter } from '../core/set-cookie.ts';
@@ -43,6 +44,8 @@ export type FlowServices = {
   readonly log: Logger;
   readonly audit: Audit;
   readonly metrics: Metrics;
+  /** How often one address may begin a login; undefined = as often as it likes. */
+  readonly loginLimit: RateLimiter | undefined;
 };
 
 /** The cookies of one site. */

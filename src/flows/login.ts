@@ -1,4 +1,5 @@
 import * as oauth from 'oauth4webapi';
+import { addressGroup } from '../core/address.ts';
 import type { ForwardedParam, Idp } from '../core/config/types.ts';
 import { findCookie } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
@@ -6,6 +7,7 @@ import { LIMITS } from '../core/limits.ts';
 import { hasFetchMetadata } from '../core/origin.ts';
 import type { Reply } from '../core/problem.ts';
 import { findUrlValue, parseForm } from '../core/query.ts';
+import { spend } from '../core/rate-limit.ts';
 import type { SiteRuntime } from '../core/sites.ts';
 import { cookiesOf, type FlowRequest, type FlowServices, getIdp } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
@@ -20,8 +22,8 @@ import {
 
 /**
  * `GET /auth/login`: begin a login and go to the provider (SPEC §2.0, §2.1). Always starts one (D-25); costs the store
- * nothing.
- * @throws invalid_return_to, unknown_idp, idp_unavailable; authentication_required for a fetch or a framed load (R-049).
+ * nothing, but for `login.rate_limit`.
+ * @throws invalid_return_to, unknown_idp, idp_unavailable, rate_limited; authentication_required for a fetch or a framed load (R-049).
  */
 export async function startLogin(request: FlowRequest, services: FlowServices): Promise<Reply> {
   const { context, site } = request;
@@ -30,6 +32,8 @@ export async function startLogin(request: FlowRequest, services: FlowServices): 
   const returnTo = chooseReturnTo(request, params, services);
   if (request.host !== site.loginHost) return moveToLoginHost(request, returnTo, params, services);
   const idp = getIdp(services, chooseIdp(services, site, params.get('idp')));
+  const { loginLimit } = services;
+  if (loginLimit !== undefined) await spend(loginLimit, `address ${addressGroup(request.clientIp)}`, 'login');
   const transaction = beginTransaction({
     site: site.site.name,
     idp: idp.idp.name,

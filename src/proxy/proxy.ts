@@ -14,10 +14,11 @@ import type { Session } from '../core/services.ts';
 import type { SiteRuntime } from '../core/sites.ts';
 import type { StoreChanges } from '../core/store.ts';
 import type { VerifyServices } from '../core/verify.ts';
-import { type Asked, authorize, type Verdict } from './authorize.ts';
+import type { Asked, Verdict } from './authorize.ts';
 import { compileOwnCookies, type OwnCookieTest } from './cookie-names.ts';
 import { forward } from './http.ts';
 import { createServiceTable, type ServiceRuntime, type ServiceTable } from './http-pools.ts';
+import { compileLimitedAuthorize, type LimitedAuthorize } from './rate.ts';
 import {
   type ClientHeaders,
   compileRequestHeaders,
@@ -54,6 +55,7 @@ export type Proxy = {
 /** The proxy's compiled parts. */
 type Parts = {
   readonly services: ProxyServices;
+  readonly authorize: LimitedAuthorize;
   readonly table: ServiceTable;
   readonly origin: OriginRules;
   readonly requestHeaders: RequestHeaderRules;
@@ -84,6 +86,7 @@ export function createProxy(services: ProxyServices): Proxy {
     .map(({ name }) => name.toLowerCase());
   const parts: Parts = {
     services,
+    authorize: compileLimitedAuthorize(services),
     table: createServiceTable(config.services, services.clock),
     origin: compileOriginRules(config),
     requestHeaders: compileRequestHeaders(config, identity.names),
@@ -95,7 +98,7 @@ export function createProxy(services: ProxyServices): Proxy {
     requestHeaders: parts.requestHeaders,
     perSession: config.limits.webSocketsPerSession,
     idleMs: config.session.idleMs,
-    authorize: (asked) => authorize(asked, services),
+    authorize: parts.authorize,
     describe: (asked, service, verdict) => describe(parts, asked, service, verdict),
   });
   return {
@@ -137,7 +140,7 @@ function handle(
   const inbound: Inbound = { app, exchange, asked, service, headers, upload };
   app.keep();
   try {
-    const verdict = authorize(inbound.asked, parts.services);
+    const verdict = parts.authorize(inbound.asked);
     if (!(verdict instanceof Promise)) return proceed(parts, inbound, verdict);
     return verdict
       .then((value) => proceed(parts, inbound, value))

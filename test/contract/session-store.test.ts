@@ -13,6 +13,7 @@ import { RECORD_BEHAVIOURS, type StoreBehaviour } from './session-store-behaviou
 import { CHANGE_BEHAVIOURS } from './session-store-change-behaviours.ts';
 import { INDEX_BEHAVIOURS } from './session-store-index-behaviours.ts';
 import { LEASE_BEHAVIOURS } from './session-store-lease-behaviours.ts';
+import { COUNTER_BEHAVIOURS } from './store-counter-behaviours.ts';
 
 const BEHAVIOURS: readonly StoreBehaviour[] = [
   ...RECORD_BEHAVIOURS,
@@ -93,7 +94,7 @@ function contractOverRedis(start: () => Promise<Server>): void {
     assert.equal(left, 0, 'keys outside the prefixes of the tests');
   });
 
-  for (const behaviour of BEHAVIOURS) {
+  for (const behaviour of [...BEHAVIOURS, ...COUNTER_BEHAVIOURS]) {
     test(behaviour.name, async () => {
       const keyPrefix = `sp-test:${randomUUID()}:`;
       const redis = server.redis.settings({ ...server.credentials, db: server.db, keyPrefix });

@@ -87,6 +87,7 @@ export function routeOf(route: Partial<Route> & Pick<Route, 'id' | 'paths'>): Ro
     allowIps: [],
     identityHeaders: true,
     cacheControl: 'no-store',
+    rateLimit: undefined,
     bodyMaxBytes: 0,
     public: [],
     rewrite: undefined,

@@ -28,14 +28,6 @@ const WAITING: Readonly<Partial<Record<ErrorCode, Waiting>>> = {
     ],
     isNamed: true,
   },
-  rate_limited: {
-    reason: 'no rate limits yet; only a WebSocket handshake meets it, see test/proxy/websocket-handshake.test.ts',
-    refused: [
-      ['settings.yaml', 'login.rate_limit'],
-      ['routes.yaml', 'routes.*.rate_limit'],
-    ],
-    isNamed: true,
-  },
   pdp_unavailable: { reason: 'there are no external decisions', refused: [['pdp.yaml', 'points']] },
 };
 

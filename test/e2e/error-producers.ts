@@ -115,6 +115,12 @@ export const PRODUCERS: Readonly<Partial<Record<ErrorCode, Producer>>> = {
     run: ({ lab }, looking) =>
       createBrowser(lab.server).ask('/auth/login', { host: 'other.example.test', ...asking(looking) }),
   },
+  rate_limited: {
+    run: async ({ lab }, looking) => {
+      await createBrowser(lab.server).ask('/api/limited', asking(looking));
+      return createBrowser(lab.server).ask('/api/limited', asking(looking));
+    },
+  },
   internal_error: {
     // The one failure of our own that a provider can cause: more claims than a session record holds.
     run: async ({ lab }, looking) => {

@@ -90,6 +90,7 @@ function routesTo(
     routes: [
       route('/api/echo', 'usual', { auth: 'session' }),
       route('/api/guarded', 'usual', { allow_ips: ['10.0.0.0/8'] }),
+      route('/api/limited', 'usual', { rate_limit: { average: 1, period: '1h', burst: 1, key: 'client_ip' } }),
       route('/api/closed', 'closed'),
       route('/api/garbage', 'usual'),
       route('/api/silent', 'usual'),

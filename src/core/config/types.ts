@@ -1,4 +1,5 @@
 import type { Listeners } from './types-listen.ts';
+import type { KeyedRateLimit, RateLimit } from './types-rate.ts';
 import type { RefreshSettings } from './types-refresh.ts';
 import type { StoreSettings, TlsSettings } from './types-store.ts';
 import type { WebSocketSettings } from './types-websocket.ts';
@@ -118,6 +119,8 @@ export type LoginSettings = {
   readonly maxConcurrent: number;
   readonly returnTo: { readonly origins: readonly string[] };
   readonly loop: { readonly maxLogins: number; readonly windowMs: number };
+  /** For each client address; undefined = none. */
+  readonly rateLimit: RateLimit | undefined;
   readonly allow: {
     readonly emailDomains: readonly string[];
     readonly groups: readonly string[];
@@ -277,6 +280,7 @@ export type Route = {
   readonly identityHeaders: boolean;
   readonly cacheControl: 'no-store' | 'upstream';
   readonly bodyMaxBytes: number;
+  readonly rateLimit: KeyedRateLimit | undefined;
   /** Exact method and canonical path without a session. */
   readonly public: readonly { readonly method: string; readonly path: string }[];
   readonly rewrite: { readonly prefix: string; readonly to: string } | undefined;

@@ -36,7 +36,6 @@ function contract(): Sources {
 
 const REFUSED = `
 settings.yaml:60:3 keys.signing
-settings.yaml:120:3 login.rate_limit
 settings.yaml:125:3 logout.backchannel
 settings.yaml:141:7 verify.profiles.analytics.service
 settings.yaml:164:3 csrf.cookie
@@ -64,7 +63,6 @@ routes.yaml:26:5 services.pdp_app.scopes
 routes.yaml:27:13 services.pdp_app.token.source
 routes.yaml:27:41 services.pdp_app.token.idp
 routes.yaml:64:5 routes[0].pdp
-routes.yaml:65:5 routes[0].rate_limit
 routes.yaml:73:5 routes[1].pdp
 routes.yaml:80:5 routes[2].timeouts
 routes.yaml:117:5 routes[6].step_up

@@ -69,6 +69,21 @@ const CASES: readonly Refusal[] = [
     ],
   },
   {
+    name: 'rate limits where nothing can be counted, or for longer than anybody remembers',
+    sources: {
+      routes: routes(
+        '  - {id: a, paths: [/a], rate_limit: {average: 1, period: 1s, burst: 1, key: user}}\n' +
+          '  - {id: b, paths: [/b], target_service: api, auth: none, rate_limit: {average: 1, period: 1s, burst: 1, key: session}}\n' +
+          '  - {id: c, paths: [/c], target_service: api, rate_limit: {average: 1, period: 1h, burst: 200, key: session}}\n',
+      ),
+    },
+    lines: [
+      'routes.yaml:5:26 routes[0].rate_limit: a rate limit without target_service, expected a service: requests that verify decides are not counted, add target_service, or limit the rate at the gateway',
+      'routes.yaml:6:111 routes[1].rate_limit.key: "session" is not known here, expected client_ip, change it',
+      'routes.yaml:7:91 routes[2].rate_limit.burst: 200 at once come back only after more than a week, expected burst × period ÷ average of at most 7d, reduce burst',
+    ],
+  },
+  {
     name: 'a host of no site',
     sources: { routes: routes('  - {id: a, hosts: [other.example.com], paths: [/a]}\n') },
     lines: [

@@ -4,6 +4,7 @@ import { canonicalHost, isAtOrBelow } from '../schema/web.ts';
 import type { Route, Service, Site } from '../types.ts';
 import { type CompileContext, compileTls } from './context.ts';
 import { compileAddresses } from './listen.ts';
+import { compileRouteRateLimit } from './rate-limits.ts';
 import { checkConflicts, type IndexedRoute } from './route-conflicts.ts';
 import { hostMatches } from './sites.ts';
 import { compileWebSocket } from './websocket.ts';
@@ -83,6 +84,7 @@ function compileRoute(
     identityHeaders: input.identity_headers ?? defaults.identity_headers,
     cacheControl: input.cache_control ?? defaults.cache_control,
     bodyMaxBytes: sizeBytes(bodyMax),
+    rateLimit: compileRouteRateLimit(context, input, input.auth ?? defaults.auth, index),
     public: input.public ?? [],
     rewrite: input.rewrite,
     webSocket: compileWebSocket(context, input, index),

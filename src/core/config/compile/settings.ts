@@ -4,6 +4,7 @@ import type { Config, LoginSettings, SessionSettings, Site, VerifySettings } fro
 import type { RefreshSettings } from '../types-refresh.ts';
 import type { CompileContext } from './context.ts';
 import { foldHeaderName } from './identity-headers.ts';
+import { compileKeyedRateLimit } from './rate-limits.ts';
 import { canonicalOrigin } from './sites.ts';
 
 /** `session` compiled. */
@@ -43,12 +44,14 @@ export function compileRefresh({ settings }: CompileContext): RefreshSettings | 
 export function compileLogin({ settings }: CompileContext): LoginSettings | undefined {
   const { login } = settings.sections;
   if (login === undefined) return undefined;
-  const { transaction_ttl, max_concurrent, return_to, loop, allow } = login;
+  const { transaction_ttl, max_concurrent, return_to, loop, allow, rate_limit } = login;
   return {
     transactionTtlMs: durationMs(transaction_ttl),
     maxConcurrent: max_concurrent,
     returnTo: { origins: return_to.origins.map(canonicalOrigin) },
     loop: { maxLogins: loop.max_logins, windowMs: durationMs(loop.window) },
+    // Nobody is known yet who signs in.
+    rateLimit: compileKeyedRateLimit(settings, ['login', 'rate_limit'], rate_limit, ['client_ip']),
     allow: {
       emailDomains: allow.email_domains.map((domain) => domain.toLowerCase()),
       groups: allow.groups,
