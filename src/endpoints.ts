@@ -8,6 +8,7 @@ import { LIMITS } from './core/limits.ts';
 import { isPreflight, type OriginRules } from './core/origin.ts';
 import { AMBIGUOUS, canonicalPath } from './core/path.ts';
 import type { Reply } from './core/problem.ts';
+import { createBackchannelLogout, type ProviderRequest } from './flows/backchannel-logout.ts';
 import { finishLogin } from './flows/callback.ts';
 import type { FlowRequest, FlowServices } from './flows/flow.ts';
 import { startLogin } from './flows/login.ts';
@@ -42,12 +43,15 @@ export function compilePublicHandler(
   services: EndpointServices,
 ): (app: App, exchange: Exchange, req: NativeRequest) => void | Promise<void> {
   const endpoints = compileEndpoints(services.flows);
+  const endByProvider = createBackchannelLogout(services.flows);
   const { paths } = services.flows.config;
   const health = new Set([`${paths.auth}/health`, ...paths.health]);
   return (app, exchange, req) => {
     const { context } = exchange;
     const endpoint = endpoints.get(context.path);
     if (endpoint !== undefined) return runEndpoint(app, exchange, endpoint, services);
+    if (context.path === `${paths.auth}/backchannel-logout` && endByProvider !== undefined)
+      return runForProvider(app, exchange, endByProvider, services);
     if (health.has(context.path)) return answerHealth(app, exchange, 200, { status: 'ok' });
     if (context.path === '/readyz') {
       const { ready, body } = services.readiness();
@@ -110,6 +114,19 @@ async function runEndpoint(
     body,
   };
   app.reply(exchange, await endpoint.run(request));
+}
+
+/** Providers may call us by any name that leads here, also by one inside their network. */
+async function runForProvider(
+  app: App,
+  exchange: Exchange,
+  run: (request: ProviderRequest) => Promise<Reply>,
+  services: EndpointServices,
+): Promise<void> {
+  const { context } = exchange;
+  if (context.method !== 'POST') throw new SallyportError('method_not_allowed', { headers: [['allow', 'POST']] });
+  const body = await readBody(exchange, LIMITS.ownBodyMaxBytes);
+  app.reply(exchange, await run({ context, clientIp: clientIpOf(services, context), body }));
 }
 
 function answerHealth(app: App, exchange: Exchange, status: number, body: object): void {

@@ -80,7 +80,7 @@ export async function prepareCsrfCase(lab: Lab, world: CsrfWorld, attack: Attack
   const own = await withToken(lab, headers);
   const cookie: HeaderLine[] = handle === undefined ? [] : [['cookie', `${instance.spec.cookieName}=${handle}`]];
   const isForwarded = atVerify && !path.startsWith('/auth/');
-  const body = isForwarded ? '' : bodyOf(method, headers, input['body']);
+  const body = isForwarded ? '' : ((await logoutBody(lab, path)) ?? bodyOf(method, headers, input['body']));
   const length: HeaderLine[] =
     unsafeBody(method) && !isForwarded ? [['content-length', String(Buffer.byteLength(body))]] : [];
   const bytes = isForwarded
@@ -132,6 +132,12 @@ function bodyOf(method: string, headers: readonly HeaderLine[], given: unknown):
   if (typeof given === 'string') return given;
   const type = headers.find(([name]) => name === 'content-type')?.[1] ?? '';
   return BODIES.find(([prefix]) => type.startsWith(prefix))?.[1] ?? '';
+}
+
+/** A valid logout token of some other session: the cookie that comes along must not matter. */
+async function logoutBody(lab: Lab, path: string): Promise<string | undefined> {
+  if (path !== '/auth/backchannel-logout') return undefined;
+  return new URLSearchParams({ logout_token: await lab.world.provider.logoutToken('of-nobody') }).toString();
 }
 
 function splitOnce(text: string, separator: string): readonly [string, string] {

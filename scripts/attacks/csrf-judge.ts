@@ -119,6 +119,10 @@ async function checkOwn(log: CaseLog, run: CsrfCase, response: RawResponse): Pro
       log.check(!/at-|rt-|access_token|refresh_token/.test(body), 'the answer holds a token');
       log.check(await isLive(run), 'the session does not live on');
       return;
+    case '/auth/backchannel-logout':
+      log.check(status === 200 || status === 204, `answered ${status}`);
+      log.check(await isLive(run), 'the session of the cookie has ended');
+      return;
     case '/api/v1/metrics':
       log.check(status === 204 && body === '', `answered ${status}, expected 204 without a body`);
       return;

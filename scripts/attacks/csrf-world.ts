@@ -23,7 +23,6 @@ export type CsrfWorld = {
 export async function createCsrfWorld(lab: Lab): Promise<CsrfWorld> {
   const hasWebSockets = hasFeature('routes.yaml', 'routes.*.websocket');
   const hasTelemetry = hasFeature('settings.yaml', 'telemetry_sink.enabled');
-  const hasBackchannel = hasFeature('settings.yaml', 'logout.backchannel');
   const start = (auth: string, service: string | undefined): Promise<Instance> =>
     lab.world.instance({
       origins: ALLOWED_ORIGINS.slice(1),
@@ -46,8 +45,6 @@ export async function createCsrfWorld(lab: Lab): Promise<CsrfWorld> {
       if (path.startsWith('/auth/refresh') && !hasRefresh) return '/auth/refresh is not available in this version';
       if (path.startsWith('/api/v1/metrics') && !hasTelemetry)
         return 'the telemetry sink is not available in this version';
-      if (path.startsWith('/auth/backchannel-logout') && !hasBackchannel)
-        return 'back-channel logout is not available in this version';
       return undefined;
     },
     // The lab's world closes its instances.

@@ -7,6 +7,7 @@ import { type RawParts, rawToken } from './jwt-raw.ts';
 export const CASE_NOW_S = 1_800_000_000;
 
 type Members = Readonly<Record<string, unknown>>;
+type Base = { readonly header: Members; readonly payload: Members };
 
 const HEADER: Members = { alg: 'ES256', kid: 'ec-1', typ: 'at+jwt' };
 const PAYLOAD: Members = {
@@ -18,6 +19,21 @@ const PAYLOAD: Members = {
   iat: CASE_NOW_S - 5,
 };
 
+/** A logout token of the session that the runner signs in (SECURITY section 0). */
+const LOGOUT: Base = {
+  header: { ...HEADER, typ: 'logout+jwt' },
+  payload: {
+    iss: PAYLOAD['iss'],
+    aud: 'bff-client',
+    sub: 'u1',
+    sid: 's1',
+    exp: CASE_NOW_S + 120,
+    iat: CASE_NOW_S - 5,
+    events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
+  },
+};
+const BASES: Readonly<Record<string, Base>> = { logout_token: LOGOUT };
+
 /** Values of `raw` that say how a token is sent, not what it is. */
 export const TRANSPORT_RAW: ReadonlySet<string> = new Set(['two-authorization-headers', 'query:access_token']);
 
@@ -27,8 +43,9 @@ export const TRANSPORT_RAW: ReadonlySet<string> = new Set(['two-authorization-he
  * @throws MalformedAttacks for values that nobody has explained.
  */
 export async function buildTokens(id: string, input: Members, keys: JwtKeys): Promise<readonly string[]> {
-  const header = patch(HEADER, materialise(expectObject(input['header'] ?? {}, `${id}.header`), keys));
-  const payload = patch({ ...PAYLOAD, jti: `jti-${id}` }, expectObject(input['payload'] ?? {}, `${id}.payload`));
+  const base = BASES[String(input['context'])] ?? { header: HEADER, payload: PAYLOAD };
+  const header = patch(base.header, materialise(expectObject(input['header'] ?? {}, `${id}.header`), keys));
+  const payload = patch({ ...base.payload, jti: `jti-${id}` }, expectObject(input['payload'] ?? {}, `${id}.payload`));
   const signers = signersOf(id, input, header, keys);
   const raw = input['raw'] === undefined ? undefined : expectText(input['raw'], `${id}.raw`);
   const tokens: string[] = [];
@@ -44,6 +61,14 @@ export async function buildTokens(id: string, input: Members, keys: JwtKeys): Pr
 export function baseToken(id: string, keys: JwtKeys): string {
   const signer = getSigner(id, 'trusted', keys);
   return withSignature(id, undefined, { header: HEADER, payload: { ...PAYLOAD, jti: `base-${id}` }, signer, keys });
+}
+
+/** An ID token for a login with this nonce, of the session that the logout tokens name. */
+export function idToken(nonce: string, keys: JwtKeys): string {
+  const { iss, aud, sub, sid, exp, iat } = LOGOUT.payload;
+  const payload = { iss, aud, sub, sid, exp, iat, nonce };
+  const header = { ...HEADER, typ: 'JWT' };
+  return withSignature('id', undefined, { header, payload, signer: getSigner('id', 'trusted', keys), keys });
 }
 
 function patch(base: Members, changes: Members): Members {

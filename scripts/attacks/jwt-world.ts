@@ -11,6 +11,8 @@ export type JwtWorld = {
   readonly keys: JwtKeys;
   /** The instance that accepts these algorithms; its clock stands at the cases' instant when it starts. */
   instance(algs: readonly string[]): Promise<Instance>;
+  /** What the main issuer answers to every token request from now on. */
+  answerTokens(answer: object): void;
   /** Reads of any issuer's key set so far. */
   keyReads(): number;
   close(): Promise<void>;
@@ -19,7 +21,7 @@ export type JwtWorld = {
 /** What a case without `allowed_algs` may use. */
 export const DEFAULT_ALGS: readonly string[] = ['ES256', 'ES384', 'RS256', 'PS256'];
 
-type KeyServer = { readonly url: string; reads(): number; close(): Promise<void> };
+type KeyServer = { readonly url: string; reads(): number; answerTokens(answer: object): void; close(): Promise<void> };
 
 /** Start the key servers; instances start on demand. */
 export async function createJwtWorld(): Promise<JwtWorld> {
@@ -42,6 +44,7 @@ export async function createJwtWorld(): Promise<JwtWorld> {
       instances.set(algs.join(), known);
       return known;
     },
+    answerTokens: main.answerTokens,
     keyReads: () => main.reads() + second.reads(),
     async close() {
       for (const started of instances.values()) await started.then((instance) => instance.close());
@@ -50,7 +53,7 @@ export async function createJwtWorld(): Promise<JwtWorld> {
   };
 }
 
-/** Discovery and keys of one issuer, on a free loopback port. */
+/** Discovery, keys and token endpoint of one issuer, on a free loopback port. */
 async function startKeyServer(issuer: string, keys: readonly JWK[]): Promise<KeyServer> {
   const metadata = {
     issuer,
@@ -62,16 +65,20 @@ async function startKeyServer(issuer: string, keys: readonly JWK[]): Promise<Key
     id_token_signing_alg_values_supported: ['ES256'],
   };
   let reads = 0;
+  let tokens: object = { error: 'invalid_grant' };
   const server = createServer((request, response) => {
     const isKeys = request.url === '/jwks';
     if (isKeys) reads += 1;
     response.writeHead(200, { 'content-type': 'application/json' });
-    response.end(JSON.stringify(isKeys ? { keys } : metadata));
+    response.end(JSON.stringify(isKeys ? { keys } : request.url === '/token' ? tokens : metadata));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   return {
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     reads: () => reads,
+    answerTokens(answer) {
+      tokens = answer;
+    },
     close() {
       server.closeAllConnections();
       return new Promise((resolve) => server.close(() => resolve()));

@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { type AttackCase, COMMON_MEMBERS, expectObject, expectText, MalformedAttacks } from './cases.ts';
 import { IDENTITY_HEADERS, type Instance } from './instance.ts';
+import { runLogoutToken } from './jwt-logout.ts';
 import { baseToken, buildTokens, readInput } from './jwt-token.ts';
 import { createJwtWorld, DEFAULT_ALGS, type JwtWorld } from './jwt-world.ts';
 import type { Lab } from './lab.ts';
@@ -17,7 +18,6 @@ const KNOWN_INPUT = new Set(
 /** Contexts that are not played here, and why. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   id_token: 'ID tokens arrive at the callback, which the family callback attacks; not played from this file yet',
-  logout_token: 'back-channel logout is not available in this version',
   dpop_proof: 'inbound DPoP proofs are not available in this version: bound tokens are refused',
 };
 
@@ -36,6 +36,7 @@ export async function runJwt(lab: Lab, attack: AttackCase): Promise<CaseResult> 
   const input = readInput(attack.id, attack.input);
   const reason = ELSEWHERE[input.context];
   if (reason !== undefined) return undecided('jwt', attack, 'not_run', `${input.context}: ${reason}`);
+  if (input.context === 'logout_token') return runLogoutToken(lab, attack, input);
   if (input.context !== 'access_token') throw new MalformedAttacks(`${attack.id}.input.context: ${input.context}`);
   const world = await lab.part('jwt', createJwtWorld);
   const log = new CaseLog();

@@ -33,6 +33,8 @@ export type ScriptedProvider = {
   arm(armed: Armed): void;
   /** A valid access token for bearer calls (RFC 9068). */
   accessToken(user: User, audience: string): Promise<string>;
+  /** A valid logout token for a session of this provider (OpenID Connect Back-Channel Logout). */
+  logoutToken(sid: string): Promise<string>;
   /** Token requests since the last `forget`. */
   readonly tokenRequests: readonly TokenRequest[];
   /** Bodies of revocation requests since the last `forget`. */
@@ -83,6 +85,7 @@ export async function startProvider(issuer: string): Promise<ScriptedProvider> {
       armed = next;
     },
     accessToken: (user, audience) => signAccessToken(issuer, privateKey, user, audience),
+    logoutToken: (sid) => signLogoutToken(issuer, privateKey, sid),
     tokenRequests,
     revocations,
     forget() {
@@ -147,6 +150,15 @@ function signAccessToken(issuer: string, key: SigningKey, user: User, audience: 
   const claims = { iss: issuer, sub: user.sub, aud: audience, client_id: 'spa', iat: now, exp: now + ID_TOKEN_TTL_S };
   return new SignJWT({ ...claims, jti: randomBytes(16).toString('base64url'), roles: user.roles })
     .setProtectedHeader({ alg: 'ES256', kid: KEY_ID, typ: 'at+jwt' })
+    .sign(key);
+}
+
+function signLogoutToken(issuer: string, key: SigningKey, sid: string): Promise<string> {
+  const now = Math.floor(Date.now() / 1000);
+  const events = { 'http://schemas.openid.net/event/backchannel-logout': {} };
+  const claims = { iss: issuer, aud: 'bff-client', sid, events, iat: now, exp: now + ID_TOKEN_TTL_S };
+  return new SignJWT({ ...claims, jti: randomBytes(16).toString('base64url') })
+    .setProtectedHeader({ alg: 'ES256', kid: KEY_ID, typ: 'logout+jwt' })
     .sign(key);
 }
 

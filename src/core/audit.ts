@@ -6,6 +6,7 @@ export type AuditEvent =
   | 'login_failed'
   | 'logout'
   | 'logout_everywhere'
+  | 'logout_backchannel'
   | 'session_ended_by_tombstone'
   | 'refresh_failed'
   | 'refresh_denied'

@@ -35,6 +35,8 @@ export const LIMITS = {
   bearerRefusedTtlMs: 10_000,
   /** Bearer tokens being validated at once; more are refused as overload. */
   bearerValidationsMax: 1_024,
+  /** Logout tokens of providers being judged at once; more are refused as overload. */
+  logoutTokensMax: 64,
   /** Pause after a failed read of a JWKS: no caller's token makes us ask a dead provider more often. */
   jwksRetryMs: 2_000,
   /** Cool-down between JWKS refetches for an unknown `kid` (R-092). */

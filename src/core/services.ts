@@ -37,8 +37,13 @@ export type Sessions = {
   end(session: Session): Promise<void>;
   /** End the session that a new login of the same browser takes the place of; the provider's session goes on. */
   replace(session: Session): Promise<void>;
-  /** End every session of the user on all nodes; returns how many. */
+  /** End every session of the user on all nodes, and what logins under way would make; returns how many. */
   endAllOfUser(issuer: string, subject: string): Promise<number>;
+  /**
+   * End our sessions of one session at the provider; returns how many.
+   * @param remember also refuse what logins under way would make of it (D-18).
+   */
+  endProviderSession(issuer: string, sid: string, remember: boolean): Promise<number>;
 };
 
 /** Whoever brought a valid bearer token. */

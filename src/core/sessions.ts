@@ -69,6 +69,15 @@ export function createSessions(options: SessionsOptions): Sessions {
       }
       return ended;
     },
+    async endProviderSession(issuer, sid, remember) {
+      let ended = 0;
+      for (const id of ring.ids) {
+        const key = providerSessionKeyOf(ring, id, issuer, sid);
+        const ttlMs = remember ? options.tombstoneTtlMs : 0;
+        ended += (await store.destroyByProviderSession(key, clock.now(), ttlMs)).length;
+      }
+      return ended;
+    },
   };
 
   /** The store's expiry is a safety net; these limits hold by our own clock (D-16). */
@@ -168,19 +177,23 @@ async function endSession(options: SessionsOptions, session: Session): Promise<v
   const { principal, sid } = session.hot;
   const now = clock.now();
   await store.destroy({ locator: session.locator, ...indexKeysOf(ring, session) });
+  if (sid === undefined) return;
   for (const id of ring.ids) {
-    const { providerSessionKey } = indexKeys(ring, id, principal.issuer, principal.subject, sid);
-    if (providerSessionKey !== undefined) await store.destroyByProviderSession(providerSessionKey, now, tombstoneTtlMs);
+    const key = providerSessionKeyOf(ring, id, principal.issuer, sid);
+    await store.destroyByProviderSession(key, now, tombstoneTtlMs);
   }
 }
 
 /** Keyed hashes, so that a copy of the store tells nobody which user has sessions (D-12, D-27). */
 function indexKeys(ring: KeyRing, keyId: string, issuer: string, subject: string, sid: string | undefined) {
-  const key = indexKeyOf(ring, keyId);
   return {
-    subjectKey: hmacBase64url(key, `sub|${issuer}|${subject}`),
-    providerSessionKey: sid === undefined ? undefined : hmacBase64url(key, `sid|${issuer}|${sid}`),
+    subjectKey: hmacBase64url(indexKeyOf(ring, keyId), `sub|${issuer}|${subject}`),
+    providerSessionKey: sid === undefined ? undefined : providerSessionKeyOf(ring, keyId, issuer, sid),
   };
+}
+
+function providerSessionKeyOf(ring: KeyRing, keyId: string, issuer: string, sid: string): string {
+  return hmacBase64url(indexKeyOf(ring, keyId), `sid|${issuer}|${sid}`);
 }
 
 function indexKeysOf(ring: KeyRing, { hot }: Session) {

@@ -1,4 +1,3 @@
-import { SallyportError } from './errors.ts';
 import { createMemoryLeases } from './lease-memory.ts';
 import { LIMITS } from './limits.ts';
 import type {
@@ -13,6 +12,7 @@ import type {
   StoreStatus,
 } from './store.ts';
 import { ChangeHub } from './store-changes.ts';
+import { MemoryMarks } from './store-memory-marks.ts';
 import {
   checkCreation,
   checkKey,
@@ -40,8 +40,7 @@ export type MemoryStoreOptions = {
  * The embedded store: one process, no connection, gone with it. The times that callers pass decide what is over;
  * nothing runs on a timer, each write looks at a few old entries instead.
  *
- * Bounds: above `memorySessionsMax` the session created first ends. Consumed ids above `memoryMarksMax` are refused
- * with `store_unavailable`, because forgetting one would allow a replay (R-006); tombstones above it lose the oldest.
+ * Bounds: above `memorySessionsMax` the session created first ends; `memoryMarksMax` as MemoryMarks says.
  * Buffers that reads return are the stored ones and must not be changed.
  */
 export function createMemoryStore(options: MemoryStoreOptions = {}): SessionStore {
@@ -58,8 +57,6 @@ type MemoryRecord = {
   readonly fields: Map<string, Buffer>;
 };
 
-type Tombstone = { readonly writtenAt: number; readonly until: number };
-
 class MemoryStore implements SessionStore {
   readonly kind = 'memory';
   /** Every change is ours and told at once. */
@@ -67,33 +64,20 @@ class MemoryStore implements SessionStore {
   readonly reads: StoreReadCounts = { lookups: 0, writes: 0, refused: 0 };
   readonly leases = createMemoryLeases((locator) => this.changes.lease(locator));
   readonly #sessionsMax: number;
-  readonly #marksMax: number;
   readonly #recordMaxBytes: number;
   readonly #sessions = new Map<string, MemoryRecord>();
   readonly #bySubject = new Map<string, Set<string>>();
   readonly #byProviderSession = new Map<string, Set<string>>();
-  /** End of each consumed id, ms. */
-  readonly #consumed = new Map<string, number>();
-  readonly #tombstones = new Map<string, Tombstone>();
+  readonly #marks: MemoryMarks;
   readonly #sweepSessions = createSweep(
     this.#sessions,
     (record, now) => record.expiresAt <= now,
     (locator) => this.#remove(locator),
   );
-  readonly #sweepConsumed = createSweep(
-    this.#consumed,
-    (until, now) => until <= now,
-    (id) => this.#consumed.delete(id),
-  );
-  readonly #sweepTombstones = createSweep(
-    this.#tombstones,
-    (tombstone, now) => tombstone.until <= now,
-    (key) => this.#tombstones.delete(key),
-  );
 
   constructor(limits: NonNullable<MemoryStoreOptions['limits']>) {
     this.#sessionsMax = limits.memorySessionsMax ?? LIMITS.memorySessionsMax;
-    this.#marksMax = limits.memoryMarksMax ?? LIMITS.memoryMarksMax;
+    this.#marks = new MemoryMarks(limits.memoryMarksMax ?? LIMITS.memoryMarksMax);
     this.#recordMaxBytes = limits.sessionRecordMaxBytes ?? LIMITS.sessionRecordMaxBytes;
   }
 
@@ -102,7 +86,7 @@ class MemoryStore implements SessionStore {
     const fields = sealedFields(creation);
     if (sealedBytes(fields) > this.#recordMaxBytes) throw recordTooLarge(this.#recordMaxBytes);
     if (this.#findLive(creation.locator, creation.now) !== undefined) throw locatorExists();
-    if (this.#isTombstoned(creation)) return 'ended';
+    if (this.#marks.isTombstoned(creation)) return 'ended';
     this.#sweepSessions(creation.now);
     while (this.#sessions.size >= this.#sessionsMax) this.#removeFirst();
     this.#insert(creation, new Map(fields.map(([name, value]) => [name, Buffer.from(value)])));
@@ -154,13 +138,13 @@ class MemoryStore implements SessionStore {
 
   async destroyBySubject(subjectKey: string, now: number, tombstoneTtlMs: number): Promise<readonly string[]> {
     checkKey(subjectKey);
-    this.#writeTombstone(`u:${subjectKey}`, now, tombstoneTtlMs);
+    this.#marks.writeTombstone(`u:${subjectKey}`, now, tombstoneTtlMs);
     return this.#endAll(this.#bySubject.get(subjectKey), now);
   }
 
   async destroyByProviderSession(key: string, now: number, tombstoneTtlMs: number): Promise<readonly string[]> {
     checkKey(key);
-    this.#writeTombstone(`p:${key}`, now, tombstoneTtlMs);
+    this.#marks.writeTombstone(`p:${key}`, now, tombstoneTtlMs);
     return this.#endAll(this.#byProviderSession.get(key), now);
   }
 
@@ -170,15 +154,11 @@ class MemoryStore implements SessionStore {
   }
 
   async consumeOnce(kind: OnceKind, id: string, now: number, ttlMs: number): Promise<boolean> {
-    checkKey(id);
-    const key = `${kind}:${id}`;
-    if ((this.#consumed.get(key) ?? 0) > now) return false;
-    this.#sweepConsumed(now);
-    if (this.#consumed.size >= this.#marksMax) {
-      throw new SallyportError('store_unavailable', { detail: `memory store holds ${this.#marksMax} consumed ids` });
-    }
-    this.#consumed.set(key, now + ttlMs);
-    return true;
+    return this.#marks.consumeOnce(kind, id, now, ttlMs);
+  }
+
+  async isConsumed(kind: OnceKind, id: string, now: number): Promise<boolean> {
+    return this.#marks.isConsumed(kind, id, now);
   }
 
   async ping(): Promise<void> {}
@@ -191,8 +171,7 @@ class MemoryStore implements SessionStore {
     this.#sessions.clear();
     this.#bySubject.clear();
     this.#byProviderSession.clear();
-    this.#consumed.clear();
-    this.#tombstones.clear();
+    this.#marks.clear();
     this.changes.all();
   }
 
@@ -258,25 +237,6 @@ class MemoryStore implements SessionStore {
     const live = this.#liveOf(locators, now);
     for (const locator of live) this.#remove(locator);
     return live;
-  }
-
-  #isTombstoned(creation: SessionCreation): boolean {
-    const keys = [`u:${creation.subjectKey}`, `p:${creation.providerSessionKey}`];
-    return keys.some((key) => {
-      const tombstone = this.#tombstones.get(key);
-      return tombstone !== undefined && tombstone.until > creation.now && tombstone.writtenAt >= creation.startedAt;
-    });
-  }
-
-  #writeTombstone(key: string, now: number, ttlMs: number): void {
-    this.#sweepTombstones(now);
-    const old = this.#tombstones.get(key);
-    const until = Math.max(now + ttlMs, old?.until ?? 0);
-    this.#tombstones.delete(key);
-    if (this.#tombstones.size >= this.#marksMax) {
-      for (const oldest of [...this.#tombstones.keys()].slice(0, 1)) this.#tombstones.delete(oldest);
-    }
-    this.#tombstones.set(key, { writtenAt: Math.max(now, old?.writtenAt ?? 0), until });
   }
 }
 

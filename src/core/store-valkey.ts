@@ -164,9 +164,13 @@ class ValkeyStore implements SessionStore {
   }
 
   async consumeOnce(kind: OnceKind, id: string, _now: number, ttlMs: number): Promise<boolean> {
-    checkKey(id);
-    const key = `${this.#prefix}${kind === 'state' ? 'o' : 'j'}:${id}`;
+    const key = this.#onceKey(kind, id);
     return (await this.#connection.run((redis) => redis.set(key, '1', 'PX', msLeft(0, ttlMs), 'NX'))) === 'OK';
+  }
+
+  async isConsumed(kind: OnceKind, id: string): Promise<boolean> {
+    const key = this.#onceKey(kind, id);
+    return (await this.#connection.run((redis) => redis.get(key))) !== null;
   }
 
   async ping(): Promise<void> {
@@ -273,6 +277,11 @@ class ValkeyStore implements SessionStore {
 
   #sessionKey(locator: string): string {
     return `${this.#prefix}s:{${locator}}`;
+  }
+
+  #onceKey(kind: OnceKind, id: string): string {
+    checkKey(id);
+    return `${this.#prefix}${kind === 'state' ? 'o' : 'j'}:${id}`;
   }
 
   #indexKey(index: Index): string {

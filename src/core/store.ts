@@ -170,12 +170,17 @@ export type SessionStore = {
   destroy(end: SessionEnd): Promise<boolean>;
   /** Tombstone the user, then end all sessions of it; returns the locators ended. */
   destroyBySubject(subjectKey: string, now: number, tombstoneTtlMs: number): Promise<readonly string[]>;
-  /** Tombstone the provider's session, then end all of ours that belong to it; returns the locators ended. */
+  /**
+   * Tombstone the provider's session, then end all of ours that belong to it; returns the locators ended.
+   * @param tombstoneTtlMs 0 = leave no tombstone.
+   */
   destroyByProviderSession(key: string, now: number, tombstoneTtlMs: number): Promise<readonly string[]>;
   /** Locators of a user's sessions whose absolute end lies ahead, oldest end first. */
   listBySubject(subjectKey: string, now: number): Promise<readonly string[]>;
   /** True exactly once for each (kind, id) within `ttlMs`. */
   consumeOnce(kind: OnceKind, id: string, now: number, ttlMs: number): Promise<boolean>;
+  /** Whether (kind, id) was consumed and is still remembered. */
+  isConsumed(kind: OnceKind, id: string, now: number): Promise<boolean>;
   /** Ask the store for a sign of life. */
   ping(): Promise<void>;
   status(): StoreStatus;

@@ -143,6 +143,28 @@ export const INDEX_BEHAVIOURS: readonly StoreBehaviour[] = [
     },
   },
   {
+    name: 'what was consumed is known to be, to everybody and until it is forgotten; asking consumes nothing',
+    run: async ({ store, other, now }) => {
+      const id = newKey();
+      assert.equal(await store.isConsumed('jti', id, now), false);
+      assert.equal(await store.consumeOnce('jti', id, now, MINUTE_MS), true);
+      assert.equal(await other.isConsumed('jti', id, now), true);
+      assert.equal(await other.isConsumed('state', id, now), false);
+      await store.consumeOnce('state', id, now, 20);
+      await until(async () => !(await store.isConsumed('state', id, now + 20)));
+    },
+  },
+  {
+    name: 'a provider session ended without a tombstone can begin again at once, by a login that began before',
+    run: async ({ store, now }) => {
+      const same = { providerSessionKey: newKey() };
+      const creation = creationAt(now, same);
+      await store.create(creation);
+      assert.deepEqual(await store.destroyByProviderSession(same.providerSessionKey, now, 0), [creation.locator]);
+      assert.equal(await store.create(creationAt(now, same)), 'created');
+    },
+  },
+  {
     name: 'a state and a token id with the same text are two things, and both are forgotten in time',
     run: async ({ store, now }) => {
       const id = newKey();

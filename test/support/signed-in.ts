@@ -13,7 +13,9 @@ export type SignInWorld = {
   /** Everything the provider issued so far. */
   readonly issued: readonly Record<string, unknown>[];
   /** Sign a user in and return the jar that holds the session cookie. */
-  signIn(username: 'alice' | 'bob', returnTo?: string): Promise<CookieJar>;
+  signIn(username: 'alice' | 'bob', returnTo?: string, atProvider?: CookieJar): Promise<CookieJar>;
+  /** Sign out at the provider itself, with the jar that was signed in there: it tells its clients. */
+  signOutAtProvider(atProvider: CookieJar): Promise<void>;
   /** Ask verify as Traefik would, with the jar's cookies. */
   verify(jar: CookieJar, init?: { uri?: string; headers?: Record<string, string> }): Promise<Response>;
   close(): Promise<void>;
@@ -34,7 +36,16 @@ export async function startSignInWorld(options: SignInWorldOptions = {}): Promis
   const secret = randomBytes(24).toString('base64url');
   const issued: Record<string, unknown>[] = [];
   const provider = await startDemoProvider({
-    clients: [{ client_id: 'bff', client_secret: secret, redirect_uris: [`${base}/auth/callback`] }],
+    clients: [
+      {
+        client_id: 'bff',
+        client_secret: secret,
+        redirect_uris: [`${base}/auth/callback`],
+        post_logout_redirect_uris: [`${base}/auth/login`],
+        backchannel_logout_uri: `${base}/auth/backchannel-logout`,
+        backchannel_logout_session_required: true,
+      },
+    ],
     onTokenResponse: ({ body }) => void issued.push(body as Record<string, unknown>),
     ...options.provider,
   });
@@ -66,7 +77,8 @@ export async function startSignInWorld(options: SignInWorldOptions = {}): Promis
     provider,
     server,
     issued,
-    signIn: (username, returnTo) => signIn(base, username, returnTo),
+    signIn: (username, returnTo, atProvider) => signIn(base, username, returnTo, atProvider),
+    signOutAtProvider: (atProvider) => signOutAtProvider(provider.issuer, atProvider),
     verify: (jar, init) => askVerify(server, base, jar, init),
     async close() {
       await server.close();
@@ -90,15 +102,28 @@ async function startOrEnd(provider: DemoProvider, start: () => Promise<TestServe
 }
 
 /** Sign a user in at a server and return the jar that holds the session cookie. */
-export async function signIn(base: string, username: string, returnTo = '/'): Promise<CookieJar> {
+export async function signIn(
+  base: string,
+  username: string,
+  returnTo = '/',
+  atProvider = createCookieJar(),
+): Promise<CookieJar> {
   const jar = createCookieJar();
   const begun = await fetchWithJar(jar, `${base}/auth/login?return_to=${encodeURIComponent(returnTo)}`);
   assert.equal(begun.status, 302);
-  const callback = await signInAtProvider(createCookieJar(), begun.headers.get('location') ?? '', username, username);
+  const callback = await signInAtProvider(atProvider, begun.headers.get('location') ?? '', username, username);
   const finished = await fetchWithJar(jar, callback);
   assert.equal(finished.status, 302, await finished.text());
   assert.equal(finished.headers.get('location'), returnTo);
   return jar;
+}
+
+async function signOutAtProvider(issuer: string, jar: CookieJar): Promise<void> {
+  const page = await (await fetchWithJar(jar, `${issuer}/session/end?client_id=bff`)).text();
+  const [, xsrf = ''] = /name="xsrf" value="([^"]+)"/.exec(page) ?? [];
+  const body = new URLSearchParams({ xsrf, logout: 'yes' });
+  const done = await fetchWithJar(jar, `${issuer}/session/end/confirm`, { method: 'POST', body });
+  assert.ok(done.status < 400, `the provider answered ${done.status}`);
 }
 
 function askVerify(

@@ -25,7 +25,13 @@ export type Config = {
   readonly store: StoreSettings;
   readonly refresh: RefreshSettings;
   readonly login: LoginSettings;
-  readonly logout: { readonly postLogoutRedirectUri: string | undefined; readonly revokeTokens: boolean };
+  readonly logout: {
+    readonly postLogoutRedirectUri: string | undefined;
+    readonly revokeTokens: boolean;
+    /** Logout tokens are accepted, of the providers that have it too. */
+    readonly backchannel: boolean;
+    readonly frontchannel: boolean;
+  };
   readonly verify: VerifySettings;
   /** In the order of the file. */
   readonly identityHeaders: readonly IdentityHeader[];
@@ -206,7 +212,7 @@ export type Idp = {
   /** JSON Pointers by field, first that exists wins. */
   readonly claims: Readonly<Record<Exclude<PrincipalField, 'issuer'>, readonly string[]>>;
   readonly claimsFrom: readonly ('id_token' | 'userinfo')[];
-  readonly logout: { readonly mode: 'provider' | 'local' };
+  readonly logout: { readonly mode: 'provider' | 'local'; readonly backchannel: boolean };
   readonly tls: { readonly ca: string | undefined };
 };
 

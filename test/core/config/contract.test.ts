@@ -36,12 +36,10 @@ function contract(): Sources {
 
 const REFUSED = `
 settings.yaml:60:3 keys.signing
-settings.yaml:125:3 logout.backchannel
 settings.yaml:141:7 verify.profiles.analytics.service
 settings.yaml:164:3 csrf.cookie
 settings.yaml:199:3 telemetry_sink.enabled
 idps.yaml:20:5 providers.staff.par
-idps.yaml:39:7 providers.staff.logout.backchannel
 idps.yaml:51:7 providers.customers.endpoints.par
 idps.yaml:54:7 providers.customers.client_auth.method
 idps.yaml:55:7 providers.customers.client_auth.kid

@@ -70,7 +70,7 @@ function compileIdp(context: CompileContext, name: string, input: Input, isDefau
     refreshWithoutExpiryMs: durationMs(input.refresh_without_expiry),
     claims: input.claims,
     claimsFrom: input.claims_from.filter((source) => source !== 'access_token'),
-    logout: { mode: input.logout.mode },
+    logout: input.logout,
     tls: { ca: compileTls(context, context.idps, ['providers', name, 'tls'], { ca_file: input.tls.ca_file }).ca },
   };
 }

@@ -63,7 +63,12 @@ export function compileLogin({ settings }: CompileContext): LoginSettings | unde
 /** `logout` compiled. */
 export function compileLogout(logout: Settings['logout']): Config['logout'] {
   const uri = logout.post_logout_redirect_uri;
-  return { postLogoutRedirectUri: uri === 'default' ? undefined : uri, revokeTokens: logout.revoke_tokens };
+  return {
+    postLogoutRedirectUri: uri === 'default' ? undefined : uri,
+    revokeTokens: logout.revoke_tokens,
+    backchannel: logout.backchannel,
+    frontchannel: logout.frontchannel,
+  };
 }
 
 /** `verify` compiled. */

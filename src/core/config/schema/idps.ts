@@ -112,7 +112,7 @@ const provider = section(
     ).default(['id_token', 'userinfo']),
     logout: section('Sign out', {
       mode: choice('At the provider too, or here alone', ['provider', 'local']).default('provider'),
-      backchannel: flag('Accept its logout tokens').default(false),
+      backchannel: flag('Accept its logout tokens').default(true),
     }).prefault({}),
     tls: section('TLS towards the provider', {
       ca_file: fileName('Certificates of the CA, PEM').optional(),

@@ -169,6 +169,6 @@ export const logout = section('Sign out', {
     (value) => (value === 'default' ? undefined : endpointProblem(value, true)),
   ).default('default'),
   revoke_tokens: flag('Revoke tokens at the provider (RFC 7009)').default(true),
-  backchannel: flag('OIDC Back-Channel Logout').default(false),
+  backchannel: flag('OIDC Back-Channel Logout').default(true),
   frontchannel: flag('OIDC Front-Channel Logout').default(false),
 }).prefault({});
