@@ -11,6 +11,7 @@ import type { Reply } from './core/problem.ts';
 import { createBackchannelLogout, type ProviderRequest } from './flows/backchannel-logout.ts';
 import { finishLogin } from './flows/callback.ts';
 import type { FlowRequest, FlowServices } from './flows/flow.ts';
+import { compileKeySetReply } from './flows/jwks.ts';
 import { startLogin } from './flows/login.ts';
 import { logOut } from './flows/logout.ts';
 import { refreshNow } from './flows/refresh-endpoint.ts';
@@ -77,6 +78,10 @@ function compileEndpoints(services: FlowServices): ReadonlyMap<string, Endpoint>
       { methods: ['GET'], readsBody: false, run: (request) => describeSession(request, services) },
     ],
   ]);
+  const keySet = compileKeySetReply(services.config);
+  if (keySet !== undefined) {
+    endpoints.set(`${auth}/jwks.json`, { methods: ['GET'], readsBody: false, run: async () => keySet });
+  }
   for (const { name, callbackPath } of services.config.idps) {
     endpoints.set(callbackPath, {
       methods: ['GET'],

@@ -27,6 +27,9 @@ export type OutboundOptions = {
   readonly bodyMaxBytes: number;
   /** PEM certificates to trust instead of the system's. */
   readonly ca: string | undefined;
+  /** PEM certificate to present, with its private key (RFC 8705). */
+  readonly cert: string | undefined;
+  readonly key: string | undefined;
 };
 
 /**
@@ -43,6 +46,7 @@ export function createOutbound(options: OutboundOptions): Outbound {
       timeout: options.connectTimeoutMs,
       rejectUnauthorized: true,
       ...(options.ca === undefined ? {} : { ca: options.ca }),
+      ...(options.cert === undefined || options.key === undefined ? {} : { cert: options.cert, key: options.key }),
     },
     headersTimeout: options.totalTimeoutMs,
     bodyTimeout: options.totalTimeoutMs,

@@ -1,6 +1,7 @@
 import * as oauth from 'oauth4webapi';
 import { addressGroup } from '../core/address.ts';
-import type { ForwardedParam, Idp } from '../core/config/types.ts';
+import type { Idp } from '../core/config/types.ts';
+import type { ForwardedParam } from '../core/config/types-idp.ts';
 import { findCookie } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';

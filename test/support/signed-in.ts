@@ -26,6 +26,11 @@ export type SignInWorldOptions = {
   readonly settings?: Readonly<Record<string, unknown>>;
   readonly environment?: Readonly<Record<string, string>>;
   readonly provider?: Partial<DemoProviderOptions>;
+  /** Members of the client's registration, given the server's address. */
+  readonly client?: (base: string) => Readonly<Record<string, unknown>>;
+  /** Keys of the provider's entry in idps.yaml. */
+  readonly idp?: Readonly<Record<string, unknown>>;
+  readonly routes?: object;
   readonly expectedErrors?: readonly string[];
 };
 
@@ -44,6 +49,7 @@ export async function startSignInWorld(options: SignInWorldOptions = {}): Promis
         post_logout_redirect_uris: [`${base}/auth/login`],
         backchannel_logout_uri: `${base}/auth/backchannel-logout`,
         backchannel_logout_session_required: true,
+        ...options.client?.(base),
       },
     ],
     onTokenResponse: ({ body }) => void issued.push(body as Record<string, unknown>),
@@ -65,9 +71,11 @@ export async function startSignInWorld(options: SignInWorldOptions = {}): Promis
             client_id: 'bff',
             client_auth: { secret },
             scopes: ['openid', 'profile', 'email'],
+            ...options.idp,
           },
         },
       },
+      ...(options.routes === undefined ? {} : { routes: options.routes }),
       ...(options.environment === undefined ? {} : { environment: options.environment }),
       ...(options.expectedErrors === undefined ? {} : { expectedErrors: options.expectedErrors }),
     }),

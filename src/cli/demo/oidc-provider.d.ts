@@ -33,6 +33,8 @@ declare module 'oidc-provider' {
     set(name: string, value: string): void;
     readonly oidc?: {
       readonly params?: Readonly<Record<string, unknown>>;
+      /** The form of a POST, as it came. */
+      readonly body?: Readonly<Record<string, unknown>>;
       readonly client?: { readonly clientId: string; readonly clientName?: string };
     };
   };

@@ -51,6 +51,9 @@ export type TokenAnswer = {
 export type TokenOutcome = {
   readonly grantType: string | undefined;
   readonly clientId: string | undefined;
+  /** Everything that the client sent. */
+  readonly form: Readonly<Record<string, unknown>>;
+  readonly headers: OidcContext['headers'];
   readonly status: number;
   readonly body: Record<string, unknown>;
 };
@@ -69,6 +72,8 @@ export type DemoProviderOptions = {
   readonly ttl?: ProviderTtls;
   /** With it the issuer is https. */
   readonly tls?: TlsFiles;
+  /** Changes the configuration of oidc-provider: for features that the demo itself does not use. */
+  readonly configure?: (configuration: Record<string, unknown>) => Record<string, unknown>;
   /** Prints users and passwords below the sign-in form (default false). */
   readonly showHints?: boolean;
   /** Runs before each token request; may delay it, or answer instead of the provider. */
@@ -118,7 +123,8 @@ export async function startDemoProvider(options: DemoProviderOptions): Promise<D
     cookieKey: generateCookieKey(),
   };
   const rebuild = (): void => {
-    const provider = new Provider(issuer, compileProviderConfiguration({ ...fixed, keys }));
+    const usual = compileProviderConfiguration({ ...fixed, keys });
+    const provider = new Provider(issuer, options.configure?.(usual) ?? usual);
     answer = compileHandler(provider, options, users);
   };
   rebuild();
@@ -183,6 +189,8 @@ async function runTokenHooks(
   await hooks.onTokenResponse?.({
     grantType: context.oidc?.params?.['grant_type'] as string | undefined,
     clientId: context.oidc?.client?.clientId,
+    form: context.oidc?.body ?? {},
+    headers: context.headers,
     status: context.status,
     body: context.body as Record<string, unknown>,
   });

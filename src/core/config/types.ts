@@ -1,3 +1,4 @@
+import type { ClientAuthSettings, ForwardedParam, IdpEndpoints, IdpTls, SigningKey } from './types-idp.ts';
 import type { Listeners } from './types-listen.ts';
 import type { KeyedRateLimit, RateLimit } from './types-rate.ts';
 import type { RefreshSettings } from './types-refresh.ts';
@@ -21,6 +22,8 @@ export type Config = {
   readonly insecureHttp: boolean;
   /** First one writes, all of them read (D-27). */
   readonly sealKeys: readonly SealKey[];
+  /** Keys of /auth/jwks.json; the first one signs where none is chosen. */
+  readonly signingKeys: readonly SigningKey[];
   readonly session: SessionSettings;
   readonly store: StoreSettings;
   readonly refresh: RefreshSettings;
@@ -192,9 +195,7 @@ export type Idp = {
   /** undefined = discovery. */
   readonly endpoints: IdpEndpoints | undefined;
   readonly clientId: string;
-  readonly clientAuth:
-    | { readonly method: 'none' }
-    | { readonly method: 'client_secret_basic' | 'client_secret_post'; readonly secret: string };
+  readonly clientAuth: ClientAuthSettings;
   readonly callbackPath: string;
   readonly scopes: readonly string[];
   readonly audiences: { readonly request: readonly string[]; readonly accept: readonly string[] };
@@ -213,7 +214,7 @@ export type Idp = {
   readonly claims: Readonly<Record<Exclude<PrincipalField, 'issuer'>, readonly string[]>>;
   readonly claimsFrom: readonly ('id_token' | 'userinfo')[];
   readonly logout: { readonly mode: 'provider' | 'local'; readonly backchannel: boolean };
-  readonly tls: { readonly ca: string | undefined };
+  readonly tls: IdpTls;
 };
 
 /** Bearer tokens that callers bring themselves (SPEC §7). */
@@ -241,19 +242,6 @@ export type BearerIssuer = {
   readonly clockSkewMs: number;
   /** Provider whose claim mapping is used. */
   readonly claimsLike: string;
-};
-
-/** Request parameters of /auth/login that may be passed on to the provider. */
-export type ForwardedParam = 'prompt' | 'login_hint' | 'acr_values' | 'ui_locales' | 'max_age';
-
-/** Explicit endpoints instead of discovery. */
-export type IdpEndpoints = {
-  readonly authorization: string;
-  readonly token: string;
-  readonly jwks: string;
-  readonly userinfo: string | undefined;
-  readonly revocation: string | undefined;
-  readonly endSession: string | undefined;
 };
 
 /** Something the proxy sends requests to. */

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { generateKeyPairSync } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
@@ -6,6 +7,10 @@ import { loadConfig } from '../../../src/core/config/load.ts';
 import { problemLines, SEAL_KEY, type Sources } from './support.ts';
 
 const ROOT = join(import.meta.dirname, '../../..');
+const SIGNING_KEY = generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export({
+  type: 'pkcs8',
+  format: 'pem',
+});
 const OTHER_KEY = '5pW8hLr0mQ2yCv7NdKxJ4tZbAqE9oGfUs1uHiYTgR3M';
 
 /** The contract with every key that was ever decided, in an environment where all its references resolve. */
@@ -18,7 +23,7 @@ function contract(): Sources {
     pdp: read('pdp.yaml'),
     files: {
       '/run/secrets/seal_key_previous': `${OTHER_KEY}\n`,
-      '/run/secrets/signing_key.pem': 'a key',
+      '/run/secrets/signing_key.pem': SIGNING_KEY,
       '/run/secrets/pdp_token': 'a token',
       '/run/secrets/verify.crt': readFileSync(join(ROOT, 'test/fixtures/tls/cert.pem')),
       '/run/secrets/verify.key': readFileSync(join(ROOT, 'test/fixtures/tls/key.pem')),
@@ -35,14 +40,11 @@ function contract(): Sources {
 }
 
 const REFUSED = `
-settings.yaml:60:3 keys.signing
 settings.yaml:141:7 verify.profiles.analytics.service
 settings.yaml:164:3 csrf.cookie
 settings.yaml:199:3 telemetry_sink.enabled
 idps.yaml:20:5 providers.staff.par
 idps.yaml:51:7 providers.customers.endpoints.par
-idps.yaml:54:7 providers.customers.client_auth.method
-idps.yaml:55:7 providers.customers.client_auth.kid
 idps.yaml:57:5 providers.customers.dpop
 idps.yaml:78:3 bearer.dpop
 routes.yaml:8:5 services.crud_service.urls

@@ -3,7 +3,7 @@ import { compileBearer } from './bearer.ts';
 import type { CompileContext } from './context.ts';
 import { compileIdentityHeaders } from './identity-headers.ts';
 import { compileDefaultIdp, compileIdps } from './idps.ts';
-import { compileSealKeys } from './keys.ts';
+import { compileSealKeys, compileSigningKeys } from './keys.ts';
 import { compileAddresses, compileListen, compilePaths } from './listen.ts';
 import { compileRoutes, compileServices } from './routes.ts';
 import {
@@ -30,6 +30,7 @@ export function compileConfig(context: CompileContext): Omit<Config, 'files' | '
   const { sections } = context.settings;
   const defaultIdp = compileDefaultIdp(context);
   const sites = compileSites(context, defaultIdp);
+  const signingKeys = compileSigningKeys(context);
   const { logout, csrf, security_headers: security, shutdown, log, metrics } = sections;
   return complete({
     sites,
@@ -40,6 +41,7 @@ export function compileConfig(context: CompileContext): Omit<Config, 'files' | '
     trustedProxies: compileAddresses(context.settings, ['trusted_proxies'], definedItems(sections.trusted_proxies)),
     insecureHttp: sections.insecure_http ?? false,
     sealKeys: compileSealKeys(context),
+    signingKeys,
     session: compileSession(context),
     store: compileStore(context),
     refresh: compileRefresh(context),
@@ -54,7 +56,7 @@ export function compileConfig(context: CompileContext): Omit<Config, 'files' | '
     shutdown: shutdown && compileShutdown(shutdown),
     log: log && compileLog(log),
     metrics,
-    idps: compileIdps(context, defaultIdp),
+    idps: compileIdps(context, defaultIdp, signingKeys),
     defaultIdp,
     bearer: compileBearer(context),
     services: compileServices(context),

@@ -1,6 +1,8 @@
 import { durationMs } from '../schema/units.ts';
 import { isAtOrBelow, isLoopbackHost } from '../schema/web.ts';
 import type { Idp } from '../types.ts';
+import type { SigningKey } from '../types-idp.ts';
+import { compileClientAuth } from './client-auth.ts';
 import { type CompileContext, compileTls } from './context.ts';
 
 type Input = NonNullable<CompileContext['idps']['sections']['providers']>[string];
@@ -10,7 +12,6 @@ const OWN_PARAMETERS = new Set(
   `client_id redirect_uri response_type response_mode scope state nonce code_challenge code_challenge_method request
   request_uri dpop_jkt resource id_token_hint client_secret`.split(/\s+/),
 );
-const CLIENT_SECRET_CHARS_MIN = 16;
 
 /** The name of the default provider; empty if the file names none, which is reported. */
 export function compileDefaultIdp({ idps }: CompileContext): string {
@@ -27,9 +28,15 @@ export function compileDefaultIdp({ idps }: CompileContext): string {
 }
 
 /** Compile the providers that passed the schema, with the checks that concern several keys. */
-export function compileIdps(context: CompileContext, defaultIdp: string): readonly Idp[] {
+export function compileIdps(
+  context: CompileContext,
+  defaultIdp: string,
+  signingKeys: readonly SigningKey[],
+): readonly Idp[] {
   const providers = Object.entries(context.idps.sections.providers ?? {});
-  const idps = providers.map(([name, input]) => compileIdp(context, name, input, name === defaultIdp));
+  const idps = providers.map(([name, input]) =>
+    compileIdp(context, name, input, { isDefault: name === defaultIdp, signingKeys }),
+  );
   for (const [index, idp] of idps.entries()) {
     const other = idps.slice(0, index).find((earlier) => earlier.callbackPath === idp.callbackPath);
     if (other === undefined) continue;
@@ -39,9 +46,12 @@ export function compileIdps(context: CompileContext, defaultIdp: string): readon
   return idps;
 }
 
-function compileIdp(context: CompileContext, name: string, input: Input, isDefault: boolean): Idp {
+type Setting = { readonly isDefault: boolean; readonly signingKeys: readonly SigningKey[] };
+
+function compileIdp(context: CompileContext, name: string, input: Input, { isDefault, signingKeys }: Setting): Idp {
   const auth = context.settings.sections.paths?.auth ?? '/auth';
   const { endpoints } = input;
+  const { ca, cert, key } = compileTls(context, context.idps, ['providers', name, 'tls'], input.tls);
   check(context, name, input, auth);
   return {
     name,
@@ -55,7 +65,7 @@ function compileIdp(context: CompileContext, name: string, input: Input, isDefau
       endSession: endpoints.end_session,
     },
     clientId: input.client_id,
-    clientAuth: compileClientAuth(context, name, input),
+    clientAuth: compileClientAuth(context, name, input, signingKeys),
     callbackPath: input.callback_path ?? (isDefault ? `${auth}/callback` : `${auth}/callback/${name}`),
     scopes: input.scopes,
     audiences: input.audiences,
@@ -71,7 +81,7 @@ function compileIdp(context: CompileContext, name: string, input: Input, isDefau
     claims: input.claims,
     claimsFrom: input.claims_from.filter((source) => source !== 'access_token'),
     logout: input.logout,
-    tls: { ca: compileTls(context, context.idps, ['providers', name, 'tls'], { ca_file: input.tls.ca_file }).ca },
+    tls: { ca, cert, key },
   };
 }
 
@@ -102,38 +112,4 @@ function check({ idps }: CompileContext, name: string, input: Input, auth: strin
     const fix = 'use https, or add allow_insecure_backchannel: true';
     idps.fail([...path, 'backchannel_url'], '{value} is plain http to another machine', 'https', fix);
   }
-}
-
-/** An empty secret makes a public client (PKCE only), said at start (SPEC §2.4). */
-function compileClientAuth({ idps }: CompileContext, name: string, input: Input): Idp['clientAuth'] {
-  const { method, secret } = input.client_auth;
-  const path = ['providers', name, 'client_auth'];
-  if (method === 'none') {
-    if (secret) idps.fail([...path, 'secret'], 'a secret with method none', 'no secret', 'remove one of the two');
-    return { method };
-  }
-  if (method !== 'client_secret_basic' && method !== 'client_secret_post') return { method: 'none' };
-  if (secret === undefined) {
-    idps.fail(
-      [...path, 'secret'],
-      'is missing',
-      'a secret',
-      'add "secret: ${NAME}", or "method: none" for a public client',
-    );
-    return { method: 'none' };
-  }
-  if (secret === '') {
-    idps.warn([...path, 'secret'], 'empty: this is a public client, protected by PKCE alone');
-    return { method: 'none' };
-  }
-  if (idps.scalarAt([...path, 'secret'])?.hasDefault) {
-    idps.fail([...path, 'secret'], 'a secret has a default', 'no ":-…" in the expression', 'remove the default');
-  }
-  if (secret.length < CLIENT_SECRET_CHARS_MIN && !isLoopbackHost(new URL(input.issuer).hostname)) {
-    idps.warn(
-      [...path, 'secret'],
-      `shorter than ${CLIENT_SECRET_CHARS_MIN} characters; ask the provider for a longer one`,
-    );
-  }
-  return { method, secret };
 }

@@ -27,11 +27,11 @@ export const keys = section('Server keys', {
     { min: 1, max: 16 },
   ),
   signing: list(
-    'Keys of /auth/jwks.json; the first one signs',
+    'Keys of /auth/jwks.json; the first one signs where no kid is named',
     section('One key', {
       kid: plain('Its `kid`'),
       alg: choice('Its algorithm', ['ES256', 'ES384', 'ES512', 'EdDSA', 'PS256', 'RS256']),
-      private_key: secret('Private key, PKCS #8 PEM'),
+      private_key: secret('Private key, PEM or JWK, e.g. ${file:/run/secrets/signing_key.pem}'),
     }),
     { min: 1, max: 16 },
   ).optional(),

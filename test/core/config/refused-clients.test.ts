@@ -1,0 +1,98 @@
+import { generateKeyPairSync } from 'node:crypto';
+import { describe } from 'node:test';
+import { IDPS, idps, type Refusal, SETTINGS, testRefusals } from './support.ts';
+
+const export8 = { type: 'pkcs8', format: 'pem' } as const;
+const EC = String(generateKeyPairSync('ec', { namedCurve: 'P-256' }).privateKey.export(export8));
+const SMALL_RSA = String(generateKeyPairSync('rsa', { modulusLength: 1024 }).privateKey.export(export8));
+const FILES = { '/run/ec.pem': EC, '/run/rsa.pem': SMALL_RSA, '/run/hunter2.pem': 'hunter2' };
+
+/** settings.yaml with signing keys: each the flow map of one key. */
+const signing = (...keys: readonly string[]): string =>
+  SETTINGS.replace(/^keys:\n/m, `keys:\n  signing:\n${keys.map((key) => `    - {${key}}\n`).join('')}`);
+
+/** idps.yaml whose client authenticates as `auth` says. */
+const client = (auth: string, more = ''): string => IDPS.replace(/client_auth: .*/, `client_auth: ${auth}`) + more;
+
+const KEY = 'kid: s1, alg: ES256, private_key: "${file:/run/ec.pem}"';
+
+const CASES: readonly Refusal[] = [
+  {
+    name: 'signing keys that do not fit their algorithm, cannot be read, or share a name',
+    sources: {
+      settings: signing(
+        'kid: s1, alg: ES384, private_key: "${file:/run/ec.pem}"',
+        'kid: s2, alg: PS256, private_key: "${file:/run/rsa.pem}"',
+        'kid: s2, alg: EdDSA, private_key: "${file:/run/hunter2.pem}"',
+      ),
+      files: FILES,
+    },
+    lines: [
+      'settings.yaml:7:42 keys.signing[0].private_key: the value is no key of the curve of ES384, expected a private key for ES384, PEM or JWK, not encrypted, name another key or algorithm',
+      'settings.yaml:8:42 keys.signing[1].private_key: the value is shorter than 2048 bits, expected a private key for PS256, PEM or JWK, not encrypted, name another key or algorithm',
+      'settings.yaml:9:13 keys.signing[2].kid: "s2" names two keys, expected different ids, rename one',
+      'settings.yaml:9:42 keys.signing[2].private_key: the value cannot be read, expected a private key for EdDSA, PEM or JWK, not encrypted, name another key or algorithm',
+    ],
+  },
+  {
+    name: 'private_key_jwt without any key',
+    sources: { idps: client('{method: private_key_jwt}') },
+    lines: [
+      'idps.yaml:6:27 providers.main.client_auth.method: "private_key_jwt" without a key, expected a key in keys.signing, add "signing: [{kid: …, alg: ES256, private_key: …}]" below keys in settings.yaml',
+    ],
+  },
+  {
+    name: 'an unknown key',
+    sources: { settings: signing(KEY), files: FILES, idps: client('{method: private_key_jwt, kid: s9}') },
+    lines: [
+      'idps.yaml:6:49 providers.main.client_auth.kid: "s9" is no key of keys.signing, expected s1, choose one of them',
+    ],
+  },
+  {
+    name: 'a secret beside a key',
+    sources: {
+      settings: signing(KEY),
+      files: FILES,
+      idps: client('{method: private_key_jwt, secret: "${CLIENT_SECRET}"}'),
+    },
+    lines: [
+      'idps.yaml:6:52 providers.main.client_auth.secret: a secret with method private_key_jwt, expected no secret, remove one of the two',
+    ],
+  },
+  {
+    name: 'a key beside a secret',
+    sources: { idps: client('{secret: "${CLIENT_SECRET}", kid: s1}') },
+    lines: [
+      'idps.yaml:6:52 providers.main.client_auth.kid: a key with method client_secret_basic, expected no kid, remove it, or set method: private_key_jwt',
+    ],
+  },
+  {
+    name: 'a method by certificate without one',
+    sources: { idps: client('{method: tls_client_auth}') },
+    lines: [
+      'idps.yaml:6:27 providers.main.client_auth.method: "tls_client_auth" without a certificate, expected tls.cert_file, add cert_file and key_file below tls',
+    ],
+  },
+  {
+    name: 'half a certificate',
+    sources: { idps: idps('    tls: {cert_file: /run/ec.pem}\n'), files: FILES },
+    lines: [
+      'idps.yaml:7:22 providers.main.tls.cert_file: stands without key_file, expected both or none, add key_file',
+    ],
+  },
+  {
+    name: 'a certificate over plain http',
+    sources: {
+      idps: client(
+        '{method: self_signed_tls_client_auth}',
+        '    tls: {cert_file: /run/ec.pem, key_file: /run/ec.pem}\n    backchannel_url: http://127.0.0.1:8002\n',
+      ),
+      files: FILES,
+    },
+    lines: [
+      'idps.yaml:8:22 providers.main.backchannel_url: "http://127.0.0.1:8002" presents no certificate, expected https, use https, or another client_auth.method',
+    ],
+  },
+];
+
+describe('keys and certificates of this client are refused, with the exact lines', () => testRefusals(CASES));
