@@ -26,7 +26,14 @@ export function createGeneration(ground: Ground, previous?: Generation): Generat
   const parts = createParts(ground, previous?.parts);
   const readiness = createReadiness(parts.store, parts.idps);
   const { config, replies, metrics } = parts.app;
-  const proxy = createProxy({ ...parts.verify, replies, log: ground.log, metrics, changes: parts.store.changes });
+  const proxy = createProxy({
+    ...parts.verify,
+    replies,
+    log: ground.log,
+    metrics,
+    changes: parts.store.changes,
+    tokenCookies: parts.flows.tokenCookies,
+  });
   const sessionCookies = new Map([...parts.flows.cookies].map(([name, cookies]) => [name, cookies.session]));
   const services: VerifyEndpointServices = { verify: parts.verify, replies, metrics, sessionCookies };
   const { verify, verifyH2 } = config.listen;

@@ -24,6 +24,7 @@ import { compileSites } from './core/sites.ts';
 import type { SessionStore } from './core/store.ts';
 import { createMemoryStore } from './core/store-memory.ts';
 import { createValkeyStore } from './core/store-valkey.ts';
+import { compileTokenCookies } from './core/token-cookies.ts';
 import type { VerifyServices } from './core/verify.ts';
 import { compileVerifyOptions } from './core/verify-options.ts';
 import { buildPrincipal } from './flows/claims.ts';
@@ -92,7 +93,7 @@ export function createParts(ground: Ground, previous?: Parts): Parts {
   const shared = { config, sites, clock, log, metrics, replies, sessions, returnTo };
   return {
     app: { ...shared, trusted, denied, audit, flight: { count: 0 } },
-    flows: { ...shared, store, ring, audit, idps: byName(idps), refresh, ...createFlowTools(config, store, ring) },
+    flows: { ...shared, store, ring, audit, idps: byName(idps), refresh, ...createFlowTools(ground, store, ring) },
     verify: {
       config,
       sites,
@@ -175,9 +176,15 @@ function createSessionService(
     ...parts,
     clock,
     settings: config.session,
-    tombstoneTtlMs: config.login.transactionTtlMs + CLOCK_SKEW_MS,
+    tombstoneTtlMs: tombstoneTtlMs(config),
     onBackgroundError: (error) => log.warn({ err: error }, 'a session could not be touched'),
   });
+}
+
+/** As long as something may come that would revive what was ended: a login under way, or a refresh cookie. */
+function tombstoneTtlMs({ login, session, compat }: Config): number {
+  const savedMs = compat.tokenCookies?.refreshToken === undefined ? 0 : session.absoluteMs;
+  return Math.max(login.transactionTtlMs, savedMs) + CLOCK_SKEW_MS;
 }
 
 /** Bearer tokens by the keys and claim mappings of the providers; undefined if they are off. */
@@ -207,12 +214,13 @@ function createBearer(
 
 /** What flows alone have of a configuration. */
 function createFlowTools(
-  config: Config,
+  { config, log }: Ground,
   store: SessionStore,
   ring: KeyRing,
-): Pick<FlowServices, 'cookies' | 'loginLimit'> {
+): Pick<FlowServices, 'cookies' | 'tokenCookies' | 'loginLimit'> {
   return {
     cookies: compileCookies(config),
+    tokenCookies: compileTokenCookies(config, ring, log),
     loginLimit: createStoreLimiter('login', config.login.rateLimit, store, ring),
   };
 }

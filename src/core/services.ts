@@ -20,6 +20,8 @@ export type NewSession = {
   readonly cold: SessionCold;
   /** When the login began, ms since the epoch (D-18). */
   readonly startedAt: number;
+  /** Absolute end, ms since the epoch, where it is not a whole `session.absolute` from now. */
+  readonly absoluteAt?: number;
 };
 
 /** Sessions as verify, proxy and flows use them (D-38). Every method throws `store_unavailable` in an outage. */

@@ -141,7 +141,7 @@ async function createSession(options: SessionsOptions, decoder: SessionDecoder, 
   const now = clock.now();
   const handle = randomToken();
   const locator = locatorOf(handle);
-  const absoluteAt = now + settings.absoluteMs;
+  const absoluteAt = Math.min(creation.absoluteAt ?? Number.POSITIVE_INFINITY, now + settings.absoluteMs);
   const hot: SessionHot = {
     ...creation.hot,
     createdAt: now,

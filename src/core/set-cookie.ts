@@ -10,13 +10,18 @@ export type CookieWriter = {
 };
 
 /**
- * The session cookie of a site (SPEC §2.5): `HttpOnly`, `Path=/`, `SameSite`, `Secure` unless on loopback http.
+ * The session cookie of a site (SPEC §2.5), or a token cookie beside it: `HttpOnly`, `SameSite`, `Secure` unless on
+ * loopback http.
  * @param persistentMs Max-Age of a persistent cookie, or undefined for a browser-session cookie.
  */
-export function compileSessionCookie(settings: CookieSettings, persistentMs: number | undefined): CookieWriter {
+export function compileSessionCookie(
+  settings: CookieSettings,
+  persistentMs: number | undefined,
+  path = '/',
+): CookieWriter {
   const { name, domain, sameSite, secure, partitioned } = settings;
   const flags =
-    '; Path=/; HttpOnly' +
+    `; Path=${path}; HttpOnly` +
     (secure ? '; Secure' : '') +
     `; SameSite=${sameSite === 'lax' ? 'Lax' : sameSite === 'strict' ? 'Strict' : 'None'}` +
     (partitioned ? '; Partitioned' : '');

@@ -62,8 +62,11 @@ export type SessionEnd = {
 /** What is consumed once for the whole cluster: a login's state, or a token id. */
 export type OnceKind = 'state' | 'jti';
 
-/** What a lease is for: `grant` = whoever spends the refresh token of a session (D-19). */
-export type LeaseName = 'grant';
+/**
+ * What a lease is for: `grant` = whoever spends the refresh token of a session (D-19); `restore` = whoever made a new
+ * session of its refresh cookie, or ended it so that nobody may.
+ */
+export type LeaseName = 'grant' | 'restore';
 
 /**
  * Locks of sessions with an owner and an end (D-19), in the slot of their session. Both methods throw

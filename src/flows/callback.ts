@@ -8,10 +8,11 @@ import type { Reply } from '../core/problem.ts';
 import { parseForm } from '../core/query.ts';
 import type { NewSession, Session } from '../core/services.ts';
 import { buildPrincipal, type Claims, findLoginDenial } from './claims.ts';
-import { cookiesOf, type FlowRequest, type FlowServices, getIdp } from './flow.ts';
+import { cookiesOf, type FlowRequest, type FlowServices, getIdp, tokenCookieHeaders } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
 import { redirectUri } from './login.ts';
 import { countLogin, loopHeaders } from './loop-guard.ts';
+import { retireGrant } from './restore.ts';
 import { exchangeCode, fetchUserinfo, revokeInBackground, safeCode, type TokenSet } from './tokens.ts';
 import { findTransaction, type Transaction, transactionCookie, transactionValues } from './transaction.ts';
 
@@ -43,13 +44,14 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
       },
       services.clock.now(),
     );
-    const handle = await storeSession(request, runtime, transaction, tokens, services);
-    if (current !== undefined) await services.sessions.replace(current);
+    const { handle, session } = await storeSession(request, runtime, transaction, tokens, services);
+    if (current !== undefined) await replaceSession(current, services);
     services.metrics.logins.inc({ idp: idpName, outcome: 'ok' });
     const cookies = cookiesOf(services, site);
     return services.replies.redirect(context, transaction.returnTo, [
       ...cleanup,
       ['set-cookie', cookies.session.set(handle)],
+      ...tokenCookieHeaders(request, session, tokens.refreshToken, services),
       ...loopHeaders(cookies, loop),
       ...cookies.left.expire.map((value) => ['set-cookie', value] as const),
     ]);
@@ -73,6 +75,12 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
       cause: error.cause,
     });
   }
+}
+
+/** The session of this browser before; nor may its refresh cookie bring it back. */
+async function replaceSession(session: Session, services: FlowServices): Promise<void> {
+  await retireGrant(session, services);
+  await services.sessions.replace(session);
 }
 
 /** Prefetches and frames must not redeem a code; the callback lives on the login host only. */
@@ -197,7 +205,7 @@ async function storeSession(
   transaction: Transaction,
   tokens: TokenSet,
   services: FlowServices,
-): Promise<string> {
+): Promise<{ readonly handle: string; readonly session: Session }> {
   try {
     const created = await services.sessions.create(await newSession(request, runtime, transaction, tokens, services));
     if (created === undefined) {
@@ -222,7 +230,7 @@ async function storeSession(
       session: created.session.publicId,
       client_ip: request.clientIp,
     });
-    return created.handle;
+    return created;
   } catch (error) {
     // Nobody will ever use these tokens: take them back (CB-087).
     revokeInBackground(services, runtime, [tokens.refreshToken, tokens.accessToken]);

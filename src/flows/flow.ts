@@ -9,10 +9,11 @@ import type { Metrics } from '../core/metrics.ts';
 import type { Replies } from '../core/problem.ts';
 import type { RateLimiter } from '../core/rate-limit.ts';
 import type { ReturnToCheck } from '../core/return-to.ts';
-import type { Sessions } from '../core/services.ts';
+import type { Session, Sessions } from '../core/services.ts';
 import type { CookieWriter } from '../core/set-cookie.ts';
 import type { SiteRuntime, SiteTable } from '../core/sites.ts';
 import type { SessionStore } from '../core/store.ts';
+import type { TokenCookies } from '../core/token-cookies.ts';
 import type { IdpRuntime } from './idp.ts';
 
 /** A request to one of our own endpoints, with what the app found out about it. */
@@ -41,6 +42,8 @@ export type FlowServices = {
   readonly returnTo: ReturnToCheck;
   readonly replies: Replies;
   readonly cookies: ReadonlyMap<string, SiteCookies>;
+  /** undefined = tokens are in no cookies. */
+  readonly tokenCookies: TokenCookies | undefined;
   readonly log: Logger;
   readonly audit: Audit;
   readonly metrics: Metrics;
@@ -62,6 +65,17 @@ export function cookiesOf(services: FlowServices, site: SiteRuntime): SiteCookie
   const cookies = services.cookies.get(site.site.name);
   if (cookies === undefined) throw new TypeError(`no cookies compiled for site ${site.site.name}`);
   return cookies;
+}
+
+/** `Set-Cookie` headers of the session's tokens, where they are kept in cookies too (SPEC §12). */
+export function tokenCookieHeaders(
+  { site }: FlowRequest,
+  session: Session,
+  refreshToken: string | undefined,
+  { tokenCookies }: FlowServices,
+): readonly (readonly [string, string])[] {
+  const values = tokenCookies?.issue(site, session, refreshToken) ?? [];
+  return values.map((value) => ['set-cookie', value] as const);
 }
 
 /** A provider by name; the configuration has checked that it exists. */

@@ -8,6 +8,7 @@ import { parseForm } from '../core/query.ts';
 import type { Session } from '../core/services.ts';
 import type { SessionCold } from '../core/session.ts';
 import { cookiesOf, type FlowRequest, type FlowServices, getIdp } from './flow.ts';
+import { retireGrant } from './restore.ts';
 import { revokeInBackground } from './tokens.ts';
 
 const CSRF_FIELD = 'csrf_token';
@@ -45,6 +46,7 @@ async function endSession(
   services: FlowServices,
 ): Promise<void> {
   const { principal, idp } = session.hot;
+  await retireGrant(session, services);
   await services.sessions.end(session);
   const count = everywhere ? await services.sessions.endAllOfUser(principal.issuer, principal.subject) : 0;
   services.metrics.logouts.inc({ kind: everywhere ? 'everywhere' : 'one' });
@@ -142,6 +144,7 @@ function farewell(request: FlowRequest, providerUrl: string | undefined, service
   const headers: [string, string][] = [
     ...cookies.session.expire,
     ...cookies.loop.expire,
+    ...(services.tokenCookies?.expired(site) ?? []),
     cookies.left.set(leftOrigin(request), LEFT_MS),
   ].map((value) => ['set-cookie', value]);
   if (!navigation && context.method !== 'GET' && !wantsHtml(request))

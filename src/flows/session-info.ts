@@ -4,7 +4,7 @@ import { LIMITS } from '../core/limits.ts';
 import type { Reply } from '../core/problem.ts';
 import { parseForm } from '../core/query.ts';
 import type { Session } from '../core/services.ts';
-import type { FlowRequest, FlowServices } from './flow.ts';
+import { type FlowRequest, type FlowServices, tokenCookieHeaders } from './flow.ts';
 
 /**
  * `GET /api/auth/session` (SPEC §1, D-42): who is signed in, as 200 in every case. Never holds a token (R-125); slides
@@ -24,7 +24,16 @@ export async function describeSession(request: FlowRequest, services: FlowServic
     session === undefined
       ? { authenticated: false, login_url: site.loginUrl }
       : describe(session, slide, now, request, services);
-  return services.replies.json(context, site, 200, body, [['vary', 'Cookie']]);
+  const cookies = session === undefined ? [] : await renewedCookies(request, handle, session, services);
+  return services.replies.json(context, site, 200, body, [['vary', 'Cookie'], ...cookies]);
+}
+
+/** Both cookies: this address cannot see what the browser has of a cookie with another path. */
+async function renewedCookies(request: FlowRequest, handle: string, session: Session, services: FlowServices) {
+  const { tokenCookies, sessions } = services;
+  if (tokenCookies === undefined || session.hot.accessToken === '') return [];
+  const cold = tokenCookies.savesGrants ? await sessions.readCold(handle) : undefined;
+  return tokenCookieHeaders(request, session, cold?.refreshToken, services);
 }
 
 /** The session, with a new token if it needs one; a session without one is still a session while it may get one. */

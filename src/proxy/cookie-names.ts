@@ -7,14 +7,16 @@ const PREFIX = /^-*(?:host|secure)-/;
 const OWN = /^bff-(?:tx(?:-|$)|loop$|left$|csrf$)/;
 
 /**
- * Compile the test for our cookies: the session cookies of all sites, transaction, loop, sign-out and CSRF cookies,
+ * Compile the test for our cookies: the session cookies of all sites, token cookies, transaction, loop, sign-out and CSRF cookies,
  * with and without `__Host-` and `__Secure-`, in any case, punctuation or percent-encoding.
  */
-export function compileOwnCookies(config: Pick<Config, 'sites'>): OwnCookieTest {
-  const session = new Set(config.sites.map(({ cookie }) => fold(cookie.name)));
+export function compileOwnCookies({ sites, compat }: Pick<Config, 'sites' | 'compat'>): OwnCookieTest {
+  const { accessToken, refreshToken } = compat.tokenCookies ?? {};
+  const tokens = [accessToken, refreshToken].filter((cookie) => cookie !== undefined);
+  const named = new Set([...sites.map(({ cookie }) => cookie), ...tokens].map(({ name }) => fold(name)));
   return (name) => {
     const folded = fold(name);
-    return session.has(folded) || OWN.test(folded);
+    return named.has(folded) || OWN.test(folded);
   };
 }
 

@@ -13,6 +13,7 @@ import type { CompiledRoute } from '../core/routes.ts';
 import type { Session } from '../core/services.ts';
 import type { SiteRuntime } from '../core/sites.ts';
 import type { StoreChanges } from '../core/store.ts';
+import type { TokenCookies } from '../core/token-cookies.ts';
 import type { VerifyServices } from '../core/verify.ts';
 import type { Asked, Verdict } from './authorize.ts';
 import { compileOwnCookies, type OwnCookieTest } from './cookie-names.ts';
@@ -28,6 +29,7 @@ import {
 } from './request-headers.ts';
 import type { ResponseRules } from './response-headers.ts';
 import { publicLocation, targetOf } from './target.ts';
+import { findRenewedCookies } from './token-cookies.ts';
 import { openUpload, type Upload } from './upload.ts';
 import { createWebSockets, type WebSockets } from './websocket.ts';
 
@@ -38,6 +40,8 @@ export type ProxyServices = VerifyServices & {
   readonly metrics: Metrics;
   /** Tells of sessions that end, for open WebSockets; undefined = they are read again and again. */
   readonly changes: StoreChanges | undefined;
+  /** undefined = tokens are in no cookies. */
+  readonly tokenCookies: TokenCookies | undefined;
 };
 
 /** Everything that is not an address of ours: routes.yaml decides. */
@@ -141,13 +145,12 @@ function handle(
   app.keep();
   try {
     const verdict = parts.authorize(inbound.asked);
-    if (!(verdict instanceof Promise)) return proceed(parts, inbound, verdict);
-    return verdict
-      .then((value) => proceed(parts, inbound, value))
-      .catch((error: unknown) => {
-        upload?.discard();
-        throw error;
-      });
+    const step =
+      verdict instanceof Promise ? verdict.then((value) => go(parts, inbound, value)) : go(parts, inbound, verdict);
+    return step?.catch((error: unknown) => {
+      upload?.discard();
+      throw error;
+    });
   } catch (error) {
     upload?.discard();
     throw error;
@@ -190,7 +193,17 @@ function preflightHeaders({ origin, requestHeaders }: Parts, site: SiteRuntime, 
   return headers;
 }
 
-function proceed(parts: Parts, inbound: Inbound, verdict: Verdict): void {
+/** Where tokens are in cookies too, what the browser is to be told comes first. */
+function go(parts: Parts, inbound: Inbound, verdict: Verdict): void | Promise<void> {
+  const { tokenCookies } = parts.services;
+  const session = verdict.kind === 'pass' ? verdict.session : undefined;
+  if (tokenCookies === undefined || session === undefined) return proceed(parts, inbound, verdict, []);
+  const cookies = findRenewedCookies(parts.services, tokenCookies, inbound.asked, session);
+  if (!(cookies instanceof Promise)) return proceed(parts, inbound, verdict, cookies);
+  return cookies.then((values) => proceed(parts, inbound, verdict, values));
+}
+
+function proceed(parts: Parts, inbound: Inbound, verdict: Verdict, cookies: readonly string[]): void {
   const { app, exchange, asked, service, headers, upload } = inbound;
   if (!exchange.open) return;
   const { context, path } = asked;
@@ -210,7 +223,7 @@ function proceed(parts: Parts, inbound: Inbound, verdict: Verdict): void {
     upload,
     target: targetOf(context, path, asked.route.route.rewrite),
     headers: finishHeaders(headers, describe(parts, asked, service, verdict)),
-    response: responseRules(parts, asked, service),
+    response: responseRules(parts, asked, service, cookies),
   });
 }
 
@@ -229,6 +242,7 @@ function describe(
     requestId: context.requestId,
     identity: identityOf(parts, route, session, usesToken),
     authorization: usesToken && session !== undefined ? bearerOf(session, staleForS, site) : '',
+    tokenCookie: parts.services.tokenCookies?.name ?? '',
   };
 }
 
@@ -259,14 +273,25 @@ function bearerOf({ hot }: Session, staleForS: number | undefined, site: SiteRun
   return `Bearer ${hot.accessToken}`;
 }
 
-function responseRules(parts: Parts, { context, site, route }: Asked, service: ServiceRuntime): ResponseRules {
+/** @param cookies `Set-Cookie` values of ours; an answer that has any is for nobody else (R-010). */
+function responseRules(
+  parts: Parts,
+  { context, site, route }: Asked,
+  service: ServiceRuntime,
+  cookies: readonly string[],
+): ResponseRules {
   const { cacheControl, auth, rewrite } = route.route;
   const hsts = parts.services.replies.commonHeaders(site).filter(([name]) => name === 'strict-transport-security');
   return {
     isOwnCookie: parts.isOwnCookie,
-    cacheControl,
+    cacheControl: cookies.length > 0 ? 'no-store' : cacheControl,
     dependsOnSession: auth !== 'none',
-    own: [['x-request-id', context.requestId], ...hsts, ...parts.origin.corsHeaders(site, context.origin)],
+    own: [
+      ['x-request-id', context.requestId],
+      ...hsts,
+      ...parts.origin.corsHeaders(site, context.origin),
+      ...cookies.map((value) => ['set-cookie', value] as const),
+    ],
     publicLocation: (location) => publicLocation(location, service.service.urls, rewrite),
   };
 }

@@ -23,6 +23,8 @@ export type OwnHeaders = {
   readonly identity: HeaderList;
   /** Value of Authorization; empty = none. */
   readonly authorization: string;
+  /** Cookie that holds the token of `authorization` too, for services that read it there; empty = none. */
+  readonly tokenCookie: string;
 };
 
 /** The rules of a configuration, compiled. */
@@ -78,7 +80,7 @@ const KNOWN_ENCODINGS = /^(?:(?:gzip|deflate|br|zstd|identity|\*)(?:;q=[01](?:\.
 
 /** Compile what may pass from a client to a service (R-133 to R-135, SECURITY §4.1, 4.2, 4.9). */
 export function compileRequestHeaders(
-  config: Pick<Config, 'sites'>,
+  config: Pick<Config, 'sites' | 'compat'>,
   identityNames: readonly string[],
 ): RequestHeaderRules {
   const identity = new Set(identityNames.map(foldName));
@@ -168,7 +170,7 @@ function fieldValue(name: string, value: string): string {
 /** Complete the list of a request: ours come last, after everything nominated is gone (SECURITY §4.1). */
 export function finishHeaders(client: ClientHeaders, own: OwnHeaders): string[] {
   const { list } = client;
-  const { clientIp, host, scheme, requestId, identity, authorization } = own;
+  const { clientIp, host, scheme, requestId, identity, authorization, tokenCookie } = own;
   list.push(
     'x-forwarded-for',
     clientIp,
@@ -182,6 +184,33 @@ export function finishHeaders(client: ClientHeaders, own: OwnHeaders): string[] 
     requestId,
   );
   for (let i = 0; i < identity.length; i += 2) list.push(identity[i] as string, identity[i + 1] as string);
-  if (authorization !== '') list.push('authorization', authorization);
-  return list;
+  if (authorization === '') return list;
+  list.push('authorization', authorization);
+  return tokenCookie === '' ? list : withCookie(list, tokenCookie, authorization.slice(BEARER.length));
+}
+
+const BEARER = 'Bearer ';
+
+/** RFC 6265 §4.1.1 `cookie-octet`: anything else could be read as further cookies. */
+const COOKIE_VALUE = /^[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]+$/;
+
+/**
+ * The list with a cookie of ours instead of whatever it has under that name in any case.
+ * @param value empty, or no cookie's value: there is none then.
+ */
+export function withCookie(list: readonly string[], name: string, value: string): string[] {
+  const kept: string[] = [];
+  const pairs: string[] = [];
+  for (let i = 0; i < list.length; i += 2) {
+    const [field, text] = [list[i] as string, list[i + 1] as string];
+    if (field === 'cookie') pairs.push(...text.split('; ').filter((pair) => !isNamed(pair, name)));
+    else kept.push(field, text);
+  }
+  if (COOKIE_VALUE.test(value)) pairs.push(`${name}=${value}`);
+  if (pairs.length > 0) kept.push('cookie', pairs.join('; '));
+  return kept;
+}
+
+function isNamed(pair: string, name: string): boolean {
+  return pair.slice(0, pair.indexOf('=')).toLowerCase() === name.toLowerCase();
 }

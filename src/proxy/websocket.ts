@@ -9,7 +9,13 @@ import { SallyportError } from '../core/errors.ts';
 import type { Session } from '../core/services.ts';
 import type { Asked, authorize, Verdict } from './authorize.ts';
 import type { ServiceRuntime } from './http-pools.ts';
-import { type ClientHeaders, finishHeaders, type OwnHeaders, type RequestHeaderRules } from './request-headers.ts';
+import {
+  type ClientHeaders,
+  finishHeaders,
+  type OwnHeaders,
+  type RequestHeaderRules,
+  withCookie,
+} from './request-headers.ts';
 import { targetOf } from './target.ts';
 import { SESSION_ENDED } from './websocket-codes.ts';
 import { readHandshake } from './websocket-handshake.ts';
@@ -99,24 +105,12 @@ function ownerOf({ context, site }: Asked, session: Session | undefined) {
   return { handle: Buffer.from(handle, 'latin1').toString('latin1'), session, site };
 }
 
-/** As on HTTP; a service that reads its token in a cookie gets it there, whatever the client sent under that name. */
+/** As on HTTP; a service that reads its token in a cookie of the route's gets it there, and nowhere else. */
 function headersFor({ headers, settings }: Inbound, own: OwnHeaders): string[] {
   const { tokenIn } = settings;
   if (tokenIn.kind === 'authorization') return finishHeaders(headers, own);
-  const list: string[] = [];
-  let cookie = own.authorization === '' ? '' : `${tokenIn.name}=${own.authorization.slice(BEARER.length)}`;
-  for (let i = 0; i < headers.list.length; i += 2) {
-    const [name, value] = [headers.list[i] as string, headers.list[i + 1] as string];
-    if (name !== 'cookie') list.push(name, value);
-    else cookie = [withoutCookie(value, tokenIn.name), cookie].filter((part) => part !== '').join('; ');
-  }
-  if (cookie !== '') list.push('cookie', cookie);
-  return finishHeaders({ ...headers, list }, { ...own, authorization: '' });
-}
-
-function withoutCookie(header: string, name: string): string {
-  const pairs = header.split('; ');
-  return pairs.filter((pair) => pair.slice(0, pair.indexOf('=')).toLowerCase() !== name.toLowerCase()).join('; ');
+  const token = own.authorization.slice(BEARER.length);
+  return withCookie(finishHeaders(headers, { ...own, authorization: '' }), tokenIn.name, token);
 }
 
 /** The service is dialled before the client is accepted: what it refuses is refused. */

@@ -183,7 +183,6 @@ const PHRASES: Readonly<Record<string, string>> = {
   'service tokens': 'Service tokens',
   'the signed identity assertion': 'the signed identity assertion',
   'token mode': 'CSRF tokens',
-  'token cookies': 'Token cookies',
   'the direct access grant': 'the direct access grant',
   'the SPA-driven callback': 'the SPA-driven callback',
   'the telemetry sink': 'the telemetry sink',

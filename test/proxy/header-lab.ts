@@ -10,11 +10,12 @@ const sites = [
   { ...site, name: 'main', cookie: { ...cookie, name: 'bff_session' } },
   { ...site, name: 'other', cookie: { ...cookie, name: '__Host-staff' } },
 ];
+const compat = { tokenCookies: undefined };
 const identityNames = ['authorization', 'x-user-id', 'x-team_name', 'Sub'];
 /** The rules of a configuration with two sites and four identity headers. */
-export const rules = compileRequestHeaders({ sites }, identityNames);
+export const rules = compileRequestHeaders({ sites, compat }, identityNames);
 /** The cookies of those sites. */
-export const isOwnCookie = compileOwnCookies({ sites });
+export const isOwnCookie = compileOwnCookies({ sites, compat });
 
 /** Headers as the native request gives them: names in lower case. */
 export function read(pairs: readonly Pair[]): ClientHeaders {
@@ -40,4 +41,5 @@ export const OWN = {
   requestId: 'r1',
   identity: ['x-user-id', 'u1'],
   authorization: 'Bearer t',
+  tokenCookie: '',
 };

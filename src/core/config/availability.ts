@@ -48,7 +48,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     },
     { path: 'csrf.mode', feature: 'token mode', accepts: ['header'], expected: 'header' },
     { path: 'csrf.cookie', feature: 'token mode' },
-    { path: 'token_cookies.enabled', feature: 'token cookies', accepts: [false], expected: 'false' },
     { path: 'direct_access_grant.enabled', feature: 'the direct access grant', accepts: [false], expected: 'false' },
     { path: 'spa_callback.enabled', feature: 'the SPA-driven callback', accepts: [false], expected: 'false' },
     { path: 'telemetry_sink.enabled', feature: 'the telemetry sink', accepts: [false], expected: 'false' },

@@ -1,3 +1,4 @@
+import type { CompatSettings } from './types-compat.ts';
 import type { ClientAuthSettings, ForwardedParam, IdpEndpoints, IdpTls, SigningKey } from './types-idp.ts';
 import type { Listeners } from './types-listen.ts';
 import type { KeyedRateLimit, RateLimit } from './types-rate.ts';
@@ -28,6 +29,7 @@ export type Config = {
   readonly store: StoreSettings;
   readonly refresh: RefreshSettings;
   readonly login: LoginSettings;
+  readonly compat: CompatSettings;
   readonly logout: {
     readonly postLogoutRedirectUri: string | undefined;
     readonly revokeTokens: boolean;

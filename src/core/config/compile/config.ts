@@ -1,5 +1,6 @@
 import type { Config } from '../types.ts';
 import { compileBearer } from './bearer.ts';
+import { compileCompat } from './compat.ts';
 import type { CompileContext } from './context.ts';
 import { compileIdentityHeaders } from './identity-headers.ts';
 import { compileDefaultIdp, compileIdps } from './idps.ts';
@@ -46,6 +47,7 @@ export function compileConfig(context: CompileContext): Omit<Config, 'files' | '
     store: compileStore(context),
     refresh: compileRefresh(context),
     login: compileLogin(context),
+    compat: compileCompat(context, sites),
     logout: logout && compileLogout(logout),
     verify: compileVerify(context),
     identityHeaders: compileIdentityHeaders(context),

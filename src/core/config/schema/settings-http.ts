@@ -13,7 +13,6 @@ import {
   name,
   origin,
   ownPath,
-  plain,
 } from './leaves.ts';
 import { choice, duration, flag, integer, keyInfo, list, named, secret, section, size, text } from './scalars.ts';
 import { isToken } from './web.ts';
@@ -208,35 +207,6 @@ export const keyedRateLimit = section('Rate limit', {
   ...pair,
   key: choice('What is counted', ['client_ip', 'session', 'user']),
 });
-
-const tokenCookie = {
-  name: cookieName('Name of the cookie'),
-  domain: cookieDomain('Its domain').optional(),
-  path: ownPath('Its path', true).default('/'),
-};
-
-/** `token_cookies` of settings.yaml. */
-export const tokenCookies = section('Tokens in cookies, for back ends that read them there', {
-  enabled: flag('Send them').default(false),
-  access_token: section('Cookie of the access token', tokenCookie).optional(),
-  refresh_token: section('Cookie of the refresh token', {
-    ...tokenCookie,
-    enabled: flag('Send this one too').default(false),
-  }).optional(),
-}).optional();
-
-/** `direct_access_grant` of settings.yaml. */
-export const directAccessGrant = section('POST /auth/login with user name and password', {
-  enabled: flag('Answer it').default(false),
-  return_token: flag('Answer with the access token, for machines').default(false),
-  rate_limit: rateLimit.optional(),
-}).optional();
-
-/** `spa_callback` of settings.yaml. */
-export const spaCallback = section('POST /auth/callback: the script received the code', {
-  enabled: flag('Answer it').default(false),
-  allowed_redirect_uris: list('Redirect URIs, compared exactly', plain('One URI'), { separator: 'comma' }).default([]),
-}).optional();
 
 const SHARED_SECRET_CHARS_MIN = 16;
 

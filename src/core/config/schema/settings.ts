@@ -1,10 +1,10 @@
 import { z } from 'zod';
 import { fileName, headerName, name, pointer, scopes, words } from './leaves.ts';
 import { choice, duration, flag, fraction, integer, keyInfo, named, section, size, text } from './scalars.ts';
+import { directAccessGrant, spaCallback, tokenCookies } from './settings-compat.ts';
 import {
   cors,
   csrf,
-  directAccessGrant,
   keyedRateLimit,
   limits,
   listen,
@@ -13,8 +13,6 @@ import {
   sharedSecret,
   shutdown,
   sites,
-  spaCallback,
-  tokenCookies,
   trustedProxies,
 } from './settings-http.ts';
 import { keys, login, logout, refresh, session, store } from './settings-session.ts';

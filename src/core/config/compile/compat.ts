@@ -1,0 +1,99 @@
+import { hostName, isAtOrBelow } from '../schema/web.ts';
+import type { Site } from '../types.ts';
+import type { CompatSettings, TokenCookie, TokenCookieSettings } from '../types-compat.ts';
+import type { CompileContext } from './context.ts';
+import { isAtOrBelowDomain } from './site-cookies.ts';
+
+type TokenCookieKey = 'access_token' | 'refresh_token';
+
+/** `token_cookies` compiled: the compatibility modes that are on (SPEC §12). */
+export function compileCompat(context: CompileContext, sites: readonly Site[]): CompatSettings {
+  return { tokenCookies: compileTokenCookies(context, sites) };
+}
+
+function compileTokenCookies(context: CompileContext, sites: readonly Site[]): TokenCookieSettings | undefined {
+  const { token_cookies: input, paths } = context.settings.sections;
+  if (input?.enabled !== true) return undefined;
+  const auth = paths?.auth ?? '/auth';
+  const { access_token: access, refresh_token: refresh } = input;
+  const accessToken: TokenCookie = { name: access.name, domain: plainDomain(access.domain), path: access.path };
+  checkCookie(context, sites, 'access_token', accessToken);
+  if (!refresh.enabled) return { accessToken, refreshToken: undefined };
+  const path = refresh.path ?? auth;
+  const refreshToken: TokenCookie = { name: refresh.name, domain: plainDomain(refresh.domain), path };
+  checkCookie(context, sites, 'refresh_token', refreshToken);
+  if (!isAtOrBelow(path, auth) || !isAtOrBelow(`${auth}/refresh`, path)) {
+    const expected = `${auth} or ${auth}/refresh: no application may see the refresh token`;
+    context.settings.fail(
+      ['token_cookies', 'refresh_token', 'path'],
+      '{value} is not its path',
+      expected,
+      'correct it',
+    );
+  }
+  if (foldName(refresh.name) === foldName(access.name)) {
+    const at = ['token_cookies', 'refresh_token', 'name'];
+    context.settings.fail(at, '{value} names the other cookie too', 'two names', 'rename one');
+  }
+  return { accessToken, refreshToken };
+}
+
+function plainDomain(domain: string | undefined): string | undefined {
+  return domain?.toLowerCase().replace(/^\./, '');
+}
+
+/** Whatever would make a browser drop the cookie, or send it where it does not belong, stops the start. */
+function checkCookie(context: CompileContext, sites: readonly Site[], key: TokenCookieKey, cookie: TokenCookie): void {
+  const { settings } = context;
+  const at = (name: string): string[] => ['token_cookies', key, name];
+  const { name, domain, path } = cookie;
+  if (/^__host-/i.test(name) && (domain !== undefined || path !== '/')) {
+    settings.fail(
+      at('name'),
+      '{value} allows neither domain nor path',
+      'a name without __Host-',
+      'choose another name',
+    );
+  }
+  if (/^__/.test(name) && sites.some((site) => !site.cookie.secure)) {
+    settings.fail(at('name'), '{value} needs Secure cookies', 'insecure_http: false', 'choose a name without prefix');
+  }
+  const taken = [
+    ...sites.map((site) => site.cookie.name),
+    'bff_loop',
+    'bff_left',
+    settings.sections.csrf?.cookie ?? '',
+  ];
+  if (taken.some((other) => foldName(other) === foldName(name)) || /^(?:__\w+-)?bff[_-]tx/i.test(name)) {
+    settings.fail(at('name'), '{value} is another cookie of Sallyport', 'a name of its own', 'choose another name');
+  }
+  for (const site of sites) checkSite(context, key, cookie, site);
+  if (sites.length > 1 && domain !== undefined) {
+    const problem = '{value} would send the tokens of one site to the hosts of another';
+    settings.fail(at('domain'), problem, 'no domain with several sites', 'remove the line');
+  }
+}
+
+/** The strict match of hosts (SPEC §12): nobody signs in where a cookie would not come back. */
+function checkSite({ settings }: CompileContext, key: TokenCookieKey, cookie: TokenCookie, site: Site): void {
+  const hosts = site.hosts.map((host) => hostName(host).replace(/^\*\./, ''));
+  const { domain } = cookie;
+  if (domain === undefined) {
+    if (new Set(hosts).size < 2 && !site.hosts.some((host) => host.startsWith('*.'))) return;
+    const problem = `the hosts of site ${site.name} share a cookie without a domain`;
+    settings.fail(['token_cookies', key], problem, 'a domain that all hosts lie in', 'add domain');
+    return;
+  }
+  const outside = hosts.find((host) => !isAtOrBelowDomain(host, domain));
+  if (outside === undefined) return;
+  const problem = `{value} does not cover the host ${outside} of site ${site.name}`;
+  settings.fail(['token_cookies', key, 'domain'], problem, 'a domain that all hosts lie in', 'correct it');
+}
+
+/** Spellings that a service may take for one name. */
+function foldName(name: string): string {
+  return name
+    .toLowerCase()
+    .replace(/[^a-z0-9]/g, '-')
+    .replace(/^-*(?:host|secure)-/, '');
+}
