@@ -11,6 +11,7 @@ import type { Reply } from './core/problem.ts';
 import { createBackchannelLogout, type ProviderRequest } from './flows/backchannel-logout.ts';
 import { finishLogin } from './flows/callback.ts';
 import type { FlowRequest, FlowServices } from './flows/flow.ts';
+import { createFrontchannelLogout } from './flows/frontchannel-logout.ts';
 import { compileKeySetReply } from './flows/jwks.ts';
 import { startLogin } from './flows/login.ts';
 import { logOut } from './flows/logout.ts';
@@ -82,6 +83,9 @@ function compileEndpoints(services: FlowServices): ReadonlyMap<string, Endpoint>
   if (keySet !== undefined) {
     endpoints.set(`${auth}/jwks.json`, { methods: ['GET'], readsBody: false, run: async () => keySet });
   }
+  const leaveByFrame = createFrontchannelLogout(services);
+  if (leaveByFrame !== undefined)
+    endpoints.set(`${auth}/frontchannel-logout`, { methods: ['GET'], readsBody: false, run: leaveByFrame });
   for (const { name, callbackPath } of services.config.idps) {
     endpoints.set(callbackPath, {
       methods: ['GET'],

@@ -7,6 +7,7 @@ export type AuditEvent =
   | 'logout'
   | 'logout_everywhere'
   | 'logout_backchannel'
+  | 'logout_frontchannel'
   | 'session_ended_by_tombstone'
   | 'refresh_failed'
   | 'refresh_denied'

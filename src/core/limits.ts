@@ -37,6 +37,8 @@ export const LIMITS = {
   bearerValidationsMax: 1_024,
   /** Logout tokens of providers being judged at once; more are refused as overload. */
   logoutTokensMax: 64,
+  /** Unknown sessions of front-channel logouts that one process remembers in a second, for logins under way. */
+  frontchannelMarksPerSecond: 20,
   /** Pause after a failed read of a JWKS: no caller's token makes us ask a dead provider more often. */
   jwksRetryMs: 2_000,
   /** Cool-down between JWKS refetches for an unknown `kid` (R-092). */

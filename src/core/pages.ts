@@ -26,6 +26,7 @@ export type PageAction =
 /**
  * Render one of our pages. Every value is escaped here; there are no inline handlers (R-067, R-111).
  * @param options.csp the configured policy; the hashes of our own style and script are added to it.
+ * @param options.framedBy origins whose pages may show this one in a frame, separated by blanks; absent: as `csp` says.
  * @param options.location where the page's script and meta refresh go at once, if anywhere.
  */
 export function renderPage(options: {
@@ -36,6 +37,7 @@ export function renderPage(options: {
   /** Small print: code and request id. */
   readonly note?: string;
   readonly location?: string;
+  readonly framedBy?: string;
 }): Page {
   const { location } = options;
   const script = location === undefined ? '' : `location.replace(${scriptString(location)});`;
@@ -51,6 +53,7 @@ ${options.note === undefined ? '' : `<small>${escapeHtml(options.note)}</small>`
 `;
   let csp = addSource(options.csp, 'style-src', STYLE_SOURCE);
   csp = addSource(csp, 'script-src', script === '' ? "'none'" : hashSource(script));
+  if (options.framedBy !== undefined) csp = addSource(csp, 'frame-ancestors', options.framedBy);
   return { html, csp };
 }
 

@@ -29,6 +29,7 @@ describe('addresses of the README', () => {
     };
     const client = { client_id: 'x', client_auth: { secret: 'a-client-secret-of-some-length' } };
     server = await startTestServer({
+      settings: { logout: { frontchannel: true } },
       idps: { version: 1, providers: { main: { issuer: 'https://id.example.test', endpoints, ...client } } },
     });
   });

@@ -177,7 +177,6 @@ const PHRASES: Readonly<Record<string, string>> = {
   'serving stale sessions': 'serving stale sessions',
   'token refresh': 'Refresh of access tokens',
   'rate limits': 'rate limits',
-  'front-channel logout': 'Front-channel logout',
   'other gateways': 'Gateways other than Traefik',
   'CSRF proof on verify': 'CSRF proof on verify',
   'service tokens': 'Service tokens',

@@ -36,7 +36,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     { path: 'store.redis.sentinels', feature: 'Sentinel' },
     { path: 'store.redis.wait_replicas.count', feature: 'waiting for replicas', accepts: isZero, expected: '0' },
     { path: 'store.serve_stale', feature: 'serving stale sessions', accepts: isZero, expected: '0s' },
-    { path: 'logout.frontchannel', feature: 'front-channel logout', accepts: [false], expected: 'false' },
     { path: 'verify.gateway', feature: 'other gateways', accepts: ['traefik'], expected: 'traefik' },
     { path: 'verify.csrf', feature: 'CSRF proof on verify', accepts: ['none', 'origin'], expected: 'none or origin' },
     { path: 'verify.profiles.*.service', feature: 'service tokens' },
