@@ -1,4 +1,5 @@
 import { compileAddressMatcher } from '../src/core/address.ts';
+import { systemClock } from '../src/core/clock.ts';
 import { createContextReader, RequestContext } from '../src/core/context.ts';
 import { type NativeHandler, startInProcess } from './lib/in-process.ts';
 import type { MicroBench } from './lib/micro.ts';
@@ -40,7 +41,7 @@ export const contextBench: MicroBench = {
   async createGroups() {
     const server = await startInProcess();
     const trusted = compileAddressMatcher([]);
-    const reader = createContextReader({ trusted, csrfHeader: 'x-csrf', targetMaxBytes: 8_192 });
+    const reader = createContextReader({ trusted, clock: systemClock, csrfHeader: 'x-csrf', targetMaxBytes: 8_192 });
     const reused = new RequestContext();
     let seen = '';
     const note = (context: RequestContext): void => {

@@ -1,5 +1,6 @@
 import type { RequestContext } from '../src/core/context.ts';
-import { type Decision, verify } from '../src/core/verify.ts';
+import { verify } from '../src/core/verify.ts';
+import type { Decision } from '../src/core/verify-decision.ts';
 import { contextOf, HANDLE, NAVIGATION, servicesOf } from '../test/core/world.ts';
 import type { MicroBench, MicroGroup } from './lib/micro.ts';
 

@@ -1,4 +1,5 @@
 import { App } from './core/app.ts';
+import { verifyServicesOf } from './core/app-answers.ts';
 import { Http2App } from './core/app-http2.ts';
 import type { Config } from './core/config/types.ts';
 import { createGeneration, type Generation } from './generation.ts';
@@ -136,9 +137,11 @@ async function prepare(ground: Ground, apps: Apps, generations: Generations): Pr
       log.level = config.log.level;
       const { app: services } = next.parts;
       apps.public.replace(services, next.public);
-      apps.verify?.replace(services, next.verify);
-      const tls = config.listen.verifyH2?.tls;
-      if (tls !== undefined) apps.verifyH2?.replace(services, next.verifyH2, tls);
+      const { verify, verifyH2 } = config.listen;
+      if (verify !== undefined) apps.verify?.replace(verifyServicesOf(services, verify), next.verify);
+      if (verifyH2 !== undefined) {
+        apps.verifyH2?.replace(verifyServicesOf(services, verifyH2), next.verifyH2, verifyH2.tls);
+      }
       apps.admin?.replace(services, next.admin);
       generations.replace(next);
     },
@@ -149,12 +152,11 @@ async function prepare(ground: Ground, apps: Apps, generations: Generations): Pr
 function createApps(first: Generation): Apps {
   const { app: services } = first.parts;
   const { verify, verifyH2, admin } = services.config.listen;
-  const native = (handlerOf: Generation['public']): App => new App(services, handlerOf);
   return {
-    public: native(first.public),
-    verify: verify && native(first.verify),
-    verifyH2: verifyH2 && new Http2App(services, first.verifyH2, verifyH2.tls),
-    admin: admin && native(first.admin),
+    public: new App(services, first.public),
+    verify: verify && new App(verifyServicesOf(services, verify), first.verify),
+    verifyH2: verifyH2 && new Http2App(verifyServicesOf(services, verifyH2), first.verifyH2, verifyH2.tls),
+    admin: admin && new App(services, first.admin),
   };
 }
 

@@ -7,7 +7,8 @@ import { AMBIGUOUS, canonicalPath } from './core/path.ts';
 import type { Replies } from './core/problem.ts';
 import type { CookieWriter } from './core/set-cookie.ts';
 import type { SiteRuntime } from './core/sites.ts';
-import { type Decision, type Denial, NO_BEARER, type VerifyEntry, type VerifyServices, verify } from './core/verify.ts';
+import { NO_BEARER, type VerifyEntry, type VerifyServices, verify } from './core/verify.ts';
+import type { Decision, Denial } from './core/verify-decision.ts';
 
 /** What the verify addresses work with besides the decision itself. */
 export type VerifyEndpointServices = {
@@ -24,8 +25,14 @@ type LoginDecision = Extract<Decision, { readonly kind: 'login' }>;
 export function compileVerifyPaths(paths: Paths): (path: string) => 0 | 1 | 2 {
   const exact = new Set([`${paths.auth}/verify`, `${paths.auth}/forward`, `${paths.auth}/validate`, ...paths.verify]);
   const prefixes = [...exact].map((path) => `${path}/`);
+  let last = '';
   return (path) => {
-    if (exact.has(path)) return 1;
+    // A gateway asks at one of them: comparing is cheaper than hashing a string that was just made.
+    if (path === last) return 1;
+    if (exact.has(path)) {
+      last = path;
+      return 1;
+    }
     for (const prefix of prefixes) {
       // A tail with dot segments leads elsewhere for whoever resolves them (PC-140).
       if (path.startsWith(prefix)) return canonicalPath(path) === AMBIGUOUS ? 0 : 2;

@@ -2,6 +2,7 @@ import type { BaseExchange, Flight } from './app-exchange.ts';
 import { clientIpOf, logAccess, logRefusal, type RequestLogServices } from './app-log.ts';
 import type { Audit } from './audit.ts';
 import type { Config } from './config/types.ts';
+import type { VerifyListen } from './config/types-listen.ts';
 import { type ContextReader, createContextReader, type RequestContext } from './context.ts';
 import { randomToken } from './crypto.ts';
 import { isSallyportError } from './errors.ts';
@@ -19,6 +20,8 @@ export type AppServices = RequestLogServices & {
   readonly metrics: Metrics;
   readonly audit: Audit;
   readonly flight: Flight;
+  /** Which peers of the listener are trusted proxies, where that is known of all of them at start. */
+  readonly peers?: 'all';
 };
 
 /** Where a request arrived: the site of the host that the browser used, and that host's canonical text. */
@@ -91,7 +94,8 @@ export abstract class Answers<E extends BaseExchange> {
     hot.inFlight += 1;
     flight.count += 1;
     this.#idCounter += 1;
-    context.requestId = this.#idPrefix + this.#idCounter.toString(36);
+    context.idPrefix = this.#idPrefix;
+    context.idNumber = this.#idCounter;
     return hot.inFlight > config.limits.requestsInFlight || hot.connections > config.limits.connections;
   }
 
@@ -113,12 +117,24 @@ export abstract class Answers<E extends BaseExchange> {
 }
 
 /** A reader with the bounds of a configuration. */
-export function createReader({ config, trusted }: AppServices): ContextReader {
+export function createReader({ config, trusted, peers, clock }: AppServices): ContextReader {
   return createContextReader({
-    trusted,
+    // Access lines are written after the answer, when its connection cannot be asked any more.
+    trusted: peers === 'all' && config.log.access === 'none' ? peers : trusted,
+    clock,
     csrfHeader: config.csrf.header.toLowerCase(),
     targetMaxBytes: config.limits.targetBytes,
   });
+}
+
+/**
+ * What a verify listener works with. Its peers need not be checked one by one if its operator vouches for all of them
+ * (D-08), or if it listens on a loopback address and the whole loopback network is trusted.
+ */
+export function verifyServicesOf(services: AppServices, { address, trustedPeers }: VerifyListen): AppServices {
+  const block = address.startsWith('127.') ? '127.0.0.0/8' : address === '::1' ? '::1/128' : '';
+  const isKnown = trustedPeers === 'all' || services.config.trustedProxies.includes(block);
+  return isKnown ? { ...services, peers: 'all' } : services;
 }
 
 /** True for a top-level navigation of any method: a form's POST wants a page as well. */

@@ -1,4 +1,5 @@
 import type { HttpResponse, us_socket_context_t } from 'uWebSockets.js';
+import type { RequestContext } from './context.ts';
 import {
   PROBLEM_DUPLICATE,
   PROBLEM_FORWARDED,
@@ -6,8 +7,7 @@ import {
   PROBLEM_METHOD,
   PROBLEM_TARGET,
   PROBLEM_TARGET_LENGTH,
-  type RequestContext,
-} from './context.ts';
+} from './context-problems.ts';
 import { SallyportError } from './errors.ts';
 
 /** The requests of one configuration that are under way; what they use is kept until there are none. */

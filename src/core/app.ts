@@ -8,7 +8,8 @@ import uWS, {
 import { Answers, type AppServices, createReader } from './app-answers.ts';
 import { type Exchange, findRequestProblem } from './app-exchange.ts';
 import { type SocketData, type SocketUser, socketBehaviour, socketBounds } from './app-websocket.ts';
-import { type ContextReader, PROBLEM_FRAMING, PROBLEM_METHOD } from './context.ts';
+import type { ContextReader } from './context.ts';
+import { PROBLEM_FRAMING, PROBLEM_METHOD } from './context-problems.ts';
 import type { HeaderList } from './identity.ts';
 import { LIMITS } from './limits.ts';
 import type { Reply } from './problem.ts';
@@ -33,6 +34,8 @@ export class App extends Answers<Exchange> {
   readonly #sockets = new Set<SocketUser>();
   #socketBounds = '';
   readonly #writeAllow = createAllowWriter();
+  /** The request that was read in this turn, until its handler returns: the native core has corked its connection. */
+  #current: Exchange | undefined;
   #listenSocket: us_listen_socket | undefined;
 
   /** @param handlerOf makes the handler, which answers through this app. */
@@ -87,8 +90,13 @@ export class App extends Answers<Exchange> {
 
   /** Verify's allow answer. */
   allow(exchange: Exchange, headers: HeaderList): void {
+    if (exchange === this.#current && !exchange.context.chunked) {
+      this.#writeAllow(exchange.res, headers, this.#isClosing);
+      this.finished(exchange, 200, '');
+      return;
+    }
     this.#write(exchange, () => {
-      this.#writeAllow(exchange.res, headers, exchange.context.chunked || this.#isClosing);
+      exchange.res.cork(() => this.#writeAllow(exchange.res, headers, exchange.context.chunked || this.#isClosing));
       this.finished(exchange, 200, '');
     });
   }
@@ -132,15 +140,29 @@ export class App extends Answers<Exchange> {
   }
 
   #begin(res: HttpResponse, req: HttpRequest, socketContext: us_socket_context_t | undefined): void {
-    let exchange: Exchange | undefined;
-    res.onAborted(() => {
-      if (exchange?.open === true) this.#abort(exchange);
-    });
-    const { clock, flight } = this.services;
     const context = this.#reader.read(res, req);
     const overloaded = this.enter(context);
-    exchange = { res, context, startedAt: clock.now(), flight, open: true, onAbort: undefined, socketContext };
+    const { flight } = this.services;
+    const exchange: Exchange = {
+      res,
+      context,
+      startedAt: context.readAt,
+      flight,
+      open: true,
+      onAbort: undefined,
+      socketContext,
+    };
+    this.#current = exchange;
     this.#run(exchange, req, overloaded);
+    this.#current = undefined;
+    // Nobody leaves within a turn of the loop: who is answered in it needs no native call for the case.
+    if (exchange.open) this.#hearOfAbort(exchange);
+  }
+
+  #hearOfAbort(exchange: Exchange): void {
+    exchange.res.onAborted(() => {
+      if (exchange.open) this.#abort(exchange);
+    });
   }
 
   /**

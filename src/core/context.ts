@@ -1,20 +1,9 @@
 // hot: bench/context.ts
 import type { HttpRequest, HttpResponse } from 'uWebSockets.js';
 import type { AddressMatcher } from './address.ts';
-import { isCleanTarget } from './path.ts';
-
-/** Framing that two parsers could read differently (SECURITY §3.2): refused before any side effect. */
-export const PROBLEM_FRAMING = 1;
-/** A method outside the closed list, or not in upper case (R-011). */
-export const PROBLEM_METHOD = 2;
-/** Controls, `#`, `\` or non-ASCII in the request target. */
-export const PROBLEM_TARGET = 4;
-/** A header of the gateway's family came more than once (D-03). */
-export const PROBLEM_FORWARDED = 8;
-/** A single-valued header (Host, Authorization, Origin, …) came more than once. */
-export const PROBLEM_DUPLICATE = 16;
-/** The target exceeds limits.target_bytes. */
-export const PROBLEM_TARGET_LENGTH = 32;
+import type { Clock } from './clock.ts';
+import { findLineProblems, PROBLEM_DUPLICATE, PROBLEM_FORWARDED, PROBLEM_FRAMING } from './context-problems.ts';
+import { decimal, list, pathOf, queryOf } from './context-values.ts';
 
 /**
  * One request, copied out of the native objects in one synchronous pass: one hidden class, strings only, valid after
@@ -57,17 +46,40 @@ export class RequestContext {
   certificateSeen = false;
   /** PROBLEM_* bits. */
   problems = 0;
-  /** Address bytes of the socket's peer. */
-  peer: Uint8Array = NO_ADDRESS;
   /** The peer is one of the trusted proxies. */
   trusted = false;
-  /** Names the request in answers and logs; made at first need by the app. */
-  requestId = '';
+  /** When it was read, ms since the epoch: the time of whatever is decided in the same turn. Unset, all is over. */
+  readAt = Number.POSITIVE_INFINITY;
+  /** What the listener calls its requests, and which of them this is: together the request id. */
+  idPrefix = '';
+  idNumber = 0;
+  /** Where the peer's address is asked for at first need. */
+  source: HttpResponse | undefined;
+  #peer: Uint8Array | undefined;
+  #requestId = '';
+
+  /** Address bytes of the socket's peer. */
+  get peer(): Uint8Array {
+    this.#peer ??= this.source === undefined ? NO_ADDRESS : new Uint8Array(this.source.getRemoteAddress());
+    return this.#peer;
+  }
+
+  set peer(address: Uint8Array | undefined) {
+    this.#peer = address;
+  }
+
+  /** Names the request in answers and logs. */
+  get requestId(): string {
+    if (this.#requestId === '') this.#requestId = this.idPrefix + this.idNumber.toString(36);
+    return this.#requestId;
+  }
+
+  set requestId(id: string) {
+    this.#requestId = id;
+  }
 }
 
 const NO_ADDRESS = new Uint8Array(4);
-const METHODS: ReadonlySet<string> = new Set(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS']);
-
 /** Fills contexts. One per listener. */
 export type ContextReader = {
   /** Copy what the program reads of a request. The object is reused by the next call unless `keep` is called. */
@@ -82,17 +94,24 @@ export type ContextReader = {
 };
 
 /**
+ * Which peers are trusted proxies. `all`: whoever can reach the listener is one, so that no peer is asked for its address
+ * before somebody needs it: reading it costs as much as ten headers.
+ */
+export type PeerTrust = AddressMatcher | 'all';
+
+/**
  * Create a reader with one preallocated context (D-08).
  * @param options.csrfHeader lower-case name of the CSRF proof header.
  * @param options.targetMaxBytes longest path and query together.
  */
 export function createContextReader(options: {
-  readonly trusted: AddressMatcher;
+  readonly trusted: PeerTrust;
+  readonly clock: Clock;
   readonly csrfHeader: string;
   readonly targetMaxBytes: number;
 }): ContextReader {
   let context = new RequestContext();
-  const { trusted, csrfHeader, targetMaxBytes } = options;
+  const { trusted, clock, csrfHeader, targetMaxBytes } = options;
   const visit = (name: string, value: string): void => readHeader(context, name, value, csrfHeader);
   return {
     read(res, req) {
@@ -100,31 +119,31 @@ export function createContextReader(options: {
       context.method = req.getCaseSensitiveMethod();
       context.path = req.getUrl();
       context.query = req.getQuery() ?? '';
-      judgeRequestLine(context, targetMaxBytes);
+      context.problems |= findLineProblems(context.method, context.path, context.query, targetMaxBytes);
       req.forEach(visit);
       if (context.chunked && context.contentLength !== -1) context.problems |= PROBLEM_FRAMING;
-      context.peer = new Uint8Array(res.getRemoteAddress());
-      context.trusted = trusted(context.peer);
+      context.source = res;
+      context.readAt = clock.now();
+      context.trusted = trusted === 'all' || trusted(context.peer);
       return context;
     },
     readFields(fields, peer) {
       reset(context);
       readFieldList(context, fields, csrfHeader);
-      judgeRequestLine(context, targetMaxBytes);
+      context.problems |= findLineProblems(context.method, context.path, context.query, targetMaxBytes);
       context.peer = peer;
-      context.trusted = trusted(peer);
+      context.readAt = clock.now();
+      context.trusted = trusted === 'all' || trusted(peer);
       return context;
     },
     keep() {
+      // The native response may be gone after this turn: what was not asked of it yet is asked now.
+      const { peer } = context;
+      context.peer = peer;
+      context.source = undefined;
       context = new RequestContext();
     },
   };
-}
-
-function judgeRequestLine(context: RequestContext, targetMaxBytes: number): void {
-  if (!METHODS.has(context.method)) context.problems |= PROBLEM_METHOD;
-  if (context.path.length + context.query.length > targetMaxBytes) context.problems |= PROBLEM_TARGET_LENGTH;
-  else if (!isCleanTarget(context.path) || !isCleanTarget(context.query)) context.problems |= PROBLEM_TARGET;
 }
 
 const COLON = 0x3a;
@@ -139,19 +158,15 @@ function readFieldList(context: RequestContext, fields: readonly string[], csrfH
     const value = fields[i + 1] as string;
     if (name.charCodeAt(0) !== COLON) readHeader(context, name, value, csrfHeader);
     else if (name === ':method') context.method = value;
-    else if (name === ':path') readTarget(context, value);
-    else if (name === ':authority') authority = value;
+    else if (name === ':path') {
+      context.path = pathOf(value);
+      context.query = queryOf(value);
+    } else if (name === ':authority') authority = value;
   }
   if (authority === '') return;
   // RFC 9113 §8.3.1: a Host that says something else makes the request malformed.
   if (context.host !== '' && context.host !== authority) context.problems |= PROBLEM_DUPLICATE;
   context.host = authority;
-}
-
-function readTarget(context: RequestContext, target: string): void {
-  const question = target.indexOf('?');
-  context.path = question === -1 ? target : target.slice(0, question);
-  context.query = question === -1 ? '' : target.slice(question + 1);
 }
 
 /** Switch on the name's length first: most of a browser's headers are of no interest to us (D-08). */
@@ -250,22 +265,6 @@ function family(context: RequestContext, present: string, value: string): string
   return value;
 }
 
-function list(present: string, value: string): string {
-  return present === '' ? value : `${present},${value}`;
-}
-
-/** RFC 9110 §8.6 `1*DIGIT`, at most 15 of them; -1 for anything else. */
-function decimal(text: string): number {
-  if (text.length === 0 || text.length > 15) return -1;
-  let number = 0;
-  for (let i = 0; i < text.length; i++) {
-    const digit = text.charCodeAt(i) - 0x30;
-    if (digit < 0 || digit > 9) return -1;
-    number = number * 10 + digit;
-  }
-  return number;
-}
-
 function reset(context: RequestContext): void {
   context.host = '';
   context.cookie = '';
@@ -294,5 +293,7 @@ function reset(context: RequestContext): void {
   context.chunked = false;
   context.certificateSeen = false;
   context.problems = 0;
+  context.source = undefined;
+  context.peer = undefined;
   context.requestId = '';
 }

@@ -16,8 +16,9 @@ export type Freshness = {
   /**
    * Whether the session's access token can be used now. Near its end a renewal begins in the background: nobody waits
    * for it while the token is good.
+   * @param now ms since the epoch, if the caller knows it.
    */
-  isFresh(handle: string, session: Session): boolean;
+  isFresh(handle: string, session: Session, now?: number): boolean;
   /**
    * Wait for a token in the place of one that has expired, at most `refresh.wait_max`. Leaving early harms nothing.
    * @throws store_unavailable

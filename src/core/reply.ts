@@ -24,7 +24,7 @@ const STATUS: ReadonlyMap<number, string> = new Map([
   [504, '504 Gateway Timeout'],
 ]);
 
-/** Writes verify's allow answer. */
+/** Writes verify's allow answer to a corked connection. */
 export type AllowWriter = (res: HttpResponse, headers: HeaderList, close: boolean) => void;
 
 /** The headers of one session as they are written: short ones as one block, long ones one by one. */
@@ -47,12 +47,10 @@ export function createAllowWriter(): AllowWriter {
       prepared.set(headers, known);
     }
     const { block, long } = known;
-    res.cork(() => {
-      res.writeHeader('cache-control', block);
-      for (let i = 0; i < long.length; i += 2) res.writeHeader(long[i] as string, long[i + 1] as string);
-      if (close) res.end('', true);
-      else res.end();
-    });
+    res.writeHeader('cache-control', block);
+    for (let i = 0; i < long.length; i += 2) res.writeHeader(long[i] as string, long[i + 1] as string);
+    if (close) res.end('', true);
+    else res.end();
   };
 }
 

@@ -29,8 +29,9 @@ export type Sessions = {
   /**
    * The live session of a handle. Idle and absolute limits are enforced here, without the store's help (D-16).
    * @param slide false leaves the idle limit alone.
+   * @param now ms since the epoch, if the caller knows it.
    */
-  find(handle: string, slide: boolean): Session | undefined | Promise<Session | undefined>;
+  find(handle: string, slide: boolean, now?: number): Session | undefined | Promise<Session | undefined>;
   /** Make a session under a new handle. Undefined if a logout overtook the login (D-18). */
   create(creation: NewSession): Promise<{ readonly handle: string; readonly session: Session } | undefined>;
   /** The cold part of a live session, for flows that talk to the provider. */

@@ -33,8 +33,7 @@ export function createSessions(options: SessionsOptions): Sessions {
   const touch = createToucher(options);
   const load = createLoader(options, decoder);
   return {
-    find(handle, slide) {
-      const now = clock.now();
+    find(handle, slide, now = clock.now()) {
       const known = l1?.find(handle, now);
       if (known !== undefined) {
         if (isWithinLimits(known, now)) {

@@ -48,10 +48,20 @@ export function compileSites(config: Config): SiteTable {
     const runtime = findCanonical(lower.slice(0, lower.lastIndexOf(':')));
     return runtime?.scheme === scheme ? runtime : undefined;
   };
+  let lastHost = '';
+  let last: SiteRuntime | undefined;
   return {
     all,
-    // The common case, a host exactly as configured, costs one look-up and builds nothing.
-    find: (host) => exact.get(host) ?? findAny(host),
+    find(host) {
+      // Comparing is cheaper than hashing a string that was just made, and most requests are for the same host.
+      if (host === lastHost && last !== undefined) return last;
+      const found = exact.get(host) ?? findAny(host);
+      if (found !== undefined) {
+        last = found;
+        lastHost = host;
+      }
+      return found;
+    },
   };
 }
 

@@ -4,45 +4,23 @@ import type { AddressMatcher } from './address.ts';
 import { findBearerToken } from './bearer.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config/types.ts';
-import { PROBLEM_DUPLICATE, PROBLEM_FORWARDED, type RequestContext } from './context.ts';
+import type { RequestContext } from './context.ts';
+import { PROBLEM_DUPLICATE, PROBLEM_FORWARDED } from './context-problems.ts';
 import { CONFLICTING_HANDLE, findHandle, NO_HANDLE } from './cookie.ts';
 import { equalSecret } from './crypto.ts';
 import { type ErrorCode, SallyportError } from './errors.ts';
 import type { Freshness, Renewal } from './freshness.ts';
-import type { HeaderList, IdentityHeaders } from './identity.ts';
+import type { IdentityHeaders } from './identity.ts';
 import { isNavigation, isPreflight, isUnsafeMethod, originProblem } from './origin.ts';
 import { AMBIGUOUS, canonicalPath, isCleanTarget } from './path.ts';
 import type { ReturnToCheck } from './return-to.ts';
 import { findSessionProblem, isAddressAllowed, loginLocation } from './route-access.ts';
-import type { CompiledRoute, RouteTable } from './routes.ts';
+import type { CompiledRoute, RouteMatch, RouteTable } from './routes.ts';
 import type { BearerResult, BearerTokens, Session, Sessions } from './services.ts';
 import { canonicalHost, type SiteRuntime, type SiteTable } from './sites.ts';
+import type { Decision, Denial } from './verify-decision.ts';
 import { isMethodToken, isOwnPath, schemeOf } from './verify-forwarded.ts';
 import type { VerifyOptions, VerifyOptionsParser } from './verify-options.ts';
-
-/** What verify answers. A value; reply.ts turns it into bytes. */
-export type Decision =
-  | { readonly kind: 'allow'; readonly headers: HeaderList }
-  /** A person can sign in: 302 to this absolute URL. */
-  | { readonly kind: 'login'; readonly location: string; readonly site: SiteRuntime; readonly expireCookie: boolean }
-  | Denial;
-
-/** A refusal. `reason` is for the log; the world sees the code. */
-export type Denial = {
-  readonly kind: 'deny';
-  readonly code: ErrorCode;
-  readonly reason: string;
-  /** Known as soon as the host is; gives CORS and the login address. */
-  readonly site: SiteRuntime | undefined;
-  /** A person is looking: answer a page instead of JSON. */
-  readonly navigation: boolean;
-  /** The cookie came with two values: expire both variants (R-024). */
-  readonly expireCookie: boolean;
-  /** Further parameters of the challenge: of a step-up (RFC 9470), of an invalid token (RFC 6750 §3). */
-  readonly challenge: string;
-  /** Methods of a route that knows the path but not the method, for `Allow`. */
-  readonly allow: string;
-};
 
 /** What verify works with; all of it made at start. */
 export type VerifyServices = {
@@ -81,6 +59,8 @@ type Inquiry = {
   /** The route lists this method and path as public. */
   readonly isPublic: boolean;
 };
+
+const UNMATCHED: RouteMatch = { kind: 'none' };
 
 /** Reason of a refusal for which a sign-in is no remedy: the route takes bearer tokens alone. */
 export const NO_BEARER = 'no_bearer';
@@ -137,7 +117,8 @@ function openInquiry(
   if (path === AMBIGUOUS) return deny('ambiguous_target', 'path', site, navigation);
   if (entry.shared && isOwnPath(path, services.config.paths)) return deny('not_found', 'own_path', site, navigation);
   const handshake = forwardedProto === 'ws' || forwardedProto === 'wss' || context.webSocketKey !== '';
-  const match = services.routes.find(canonicalHost(forwardedHost, scheme), path, method);
+  const { routes } = services;
+  const match = routes.size === 0 ? UNMATCHED : routes.find(canonicalHost(forwardedHost, scheme), path, method);
   if (match.kind === 'method') {
     return deny('method_not_allowed', 'route_method', site, navigation, '', false, match.allow);
   }
@@ -169,9 +150,11 @@ function decide(inquiry: Inquiry, services: VerifyServices): Decision | Promise<
   const handle = findHandle(context.cookie, site.site.cookie.name);
   if (handle === NO_HANDLE) return withoutSession(inquiry, 'no_cookie', services);
   if (handle === CONFLICTING_HANDLE) return withoutSession(inquiry, 'conflicting_cookies', services);
-  const found = services.sessions.find(handle, true);
-  if (found instanceof Promise) return found.then((session) => judge(inquiry, handle, session, services));
-  return judge(inquiry, handle, found, services);
+  const found = services.sessions.find(handle, true, context.readAt);
+  if (found instanceof Promise) {
+    return found.then((session) => judge(inquiry, handle, session, services.clock.now(), services));
+  }
+  return judge(inquiry, handle, found, context.readAt, services);
 }
 
 /** The session is known, or known to be absent. */
@@ -179,13 +162,14 @@ function judge(
   inquiry: Inquiry,
   handle: string,
   session: Session | undefined,
+  now: number,
   services: VerifyServices,
 ): Decision | Promise<Decision> {
   const { freshness } = services;
   if (session === undefined) return withoutSession(inquiry, 'unknown_session', services);
-  const unusable = findSessionProblem(session, inquiry.site, services.clock.now());
+  const unusable = findSessionProblem(session, inquiry.site, now);
   if (unusable !== undefined) return withoutSession(inquiry, unusable, services);
-  if (freshness.isFresh(handle, session)) return judgeUsable(inquiry, session, services);
+  if (freshness.isFresh(handle, session, now)) return judgeUsable(inquiry, session, now, services);
   return freshness.renew(handle, session).then((renewal) => judgeRenewal(inquiry, renewal, services));
 }
 
@@ -195,19 +179,19 @@ function judgeRenewal(inquiry: Inquiry, renewal: Renewal, services: VerifyServic
   if (renewal.kind === 'stale' && services.config.verify.expiredToken === 'unavailable') {
     throw new SallyportError('idp_unavailable', { detail: 'token_expired', retryAfterS: renewal.retryAfterS });
   }
-  return judgeUsable(inquiry, renewal.session, services);
+  return judgeUsable(inquiry, renewal.session, services.clock.now(), services);
 }
 
-function judgeUsable(inquiry: Inquiry, session: Session, services: VerifyServices): Decision {
+function judgeUsable(inquiry: Inquiry, session: Session, now: number, services: VerifyServices): Decision {
   const { context, site, method } = inquiry;
   const problem = csrfProblem(inquiry, services);
   if (problem !== undefined) return deny('csrf_failed', problem, site, isNavigation(method, context));
-  return admit(inquiry, session, true, services);
+  return admit(inquiry, session, true, now, services);
 }
 
 /** No CSRF rule: no browser attaches a bearer token by itself. No redirect: its bearer has no use for our login. */
 function judgeBearer(inquiry: Inquiry, result: BearerResult, services: VerifyServices): Decision {
-  if (result.kind === 'caller') return admit(inquiry, result.session, false, services);
+  if (result.kind === 'caller') return admit(inquiry, result.session, false, services.clock.now(), services);
   const { context, site, method } = inquiry;
   const { code, reason, description } = result;
   const challenge = `, error_description="${description}"`;
@@ -215,9 +199,8 @@ function judgeBearer(inquiry: Inquiry, result: BearerResult, services: VerifySer
 }
 
 /** It is known who asks: may they pass? `canLogin`: a step-up may be a redirect. */
-function admit(inquiry: Inquiry, session: Session, canLogin: boolean, services: VerifyServices): Decision {
+function admit(inquiry: Inquiry, session: Session, canLogin: boolean, now: number, services: VerifyServices): Decision {
   const { options, route } = inquiry;
-  const now = services.clock.now();
   for (const rule of options.rules) {
     const denied = findAccessProblem(session, rule, now);
     if (denied !== undefined) return refuseAccess(inquiry, denied, rule, canLogin, services);

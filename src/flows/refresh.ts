@@ -59,8 +59,7 @@ class RefreshService implements Refresh {
     };
   }
 
-  isFresh(handle: string, session: Session): boolean {
-    const now = this.#services.clock.now();
+  isFresh(handle: string, session: Session, now = this.#services.clock.now()): boolean {
     const { tokenExpiresAt, renewable } = session.hot;
     if (now < tokenExpiresAt - this.#leadMaxMs) return true;
     if (renewable && now < tokenExpiresAt && this.#isDue(session.locator, session.hot, now)) {

@@ -7,11 +7,13 @@ import { promiseHooks } from 'node:v8';
 import { bytesPerCall } from '../../bench/lib/alloc.ts';
 import { type Header, realisticHeaders, SITE_HOST } from '../../bench/lib/requests.ts';
 import { compileAddressMatcher, parseAddress } from '../../src/core/address.ts';
+import { systemClock } from '../../src/core/clock.ts';
 import { type ContextReader, createContextReader } from '../../src/core/context.ts';
 import { L1 } from '../../src/core/l1.ts';
 import { createSessions } from '../../src/core/sessions.ts';
 import { createMemoryStore } from '../../src/core/store-memory.ts';
-import { type Decision, type VerifyServices, verify } from '../../src/core/verify.ts';
+import { type VerifyServices, verify } from '../../src/core/verify.ts';
+import type { Decision } from '../../src/core/verify-decision.ts';
 import { createBearerWorld } from '../core/bearer-world.ts';
 import {
   ABSOLUTE_MS,
@@ -79,7 +81,7 @@ async function openScene(keeps: boolean) {
   });
   const { handle } = made(await sessions.create(loginOf()));
   const services: VerifyServices = { ...base, sessions };
-  const reader = createContextReader({ trusted: services.trusted, csrfHeader: 'x-csrf', targetMaxBytes: 8_192 });
+  const reader = createContextReader({ trusted: services.trusted, clock, csrfHeader: 'x-csrf', targetMaxBytes: 8_192 });
   await sessions.find(handle, false);
   calls.readHot.length = 0;
   return { services, reader, handle, calls };
@@ -137,6 +139,23 @@ describe('a verify request', () => {
     assert.ok(bytes <= 400, `${bytes} bytes beyond the copy of the request`);
   });
 
+  test('from peers that are all trusted asks none for its address, until somebody wants to know it', () => {
+    const calls: NativeCalls = {};
+    const native = nativeOf(headersWith(undefined), calls);
+    const reader = createContextReader({
+      trusted: 'all',
+      clock: systemClock,
+      csrfHeader: 'x-csrf',
+      targetMaxBytes: 8_192,
+    });
+    const context = reader.read(native.response, native.request);
+    assert.equal(context.trusted, true);
+    assert.equal(calls['getRemoteAddress'], undefined);
+    reader.keep();
+    assert.deepEqual([...context.peer], [...(parseAddress('10.0.0.5') ?? [])], 'known after the turn, too');
+    assert.equal(calls['getRemoteAddress'], 1);
+  });
+
   test('without kept sessions reads the store once', async () => {
     const scene = await openScene(false);
     const calls: NativeCalls = {};
@@ -186,7 +205,7 @@ describe('a verify request', () => {
     const native = nativeOf(headersWith('bff_session=kq3Z1v0mQf7yYb2cT9xL4nRwE8sHdJ6uA5gPoKiVtXM'), {});
     const trusted = compileAddressMatcher(scene.services.config.trustedProxies);
     const ask = () => {
-      const reader = createContextReader({ trusted, csrfHeader: 'x-csrf', targetMaxBytes: 8_192 });
+      const reader = createContextReader({ trusted, clock: systemClock, csrfHeader: 'x-csrf', targetMaxBytes: 8_192 });
       return decide(native, reader, scene.services);
     };
     await Promise.all(Array.from({ length: 50 }, ask));

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { Route } from '../../src/core/config/types.ts';
 import type { RequestContext } from '../../src/core/context.ts';
-import { type Decision, type VerifyServices, verify } from '../../src/core/verify.ts';
+import { type VerifyServices, verify } from '../../src/core/verify.ts';
+import type { Decision } from '../../src/core/verify-decision.ts';
 import { type BearerWorld, createBearerWorld, type Patch } from './bearer-world.ts';
 import { brief, contextOf, NAVIGATION, routeOf, type Scene, servicesOf } from './world.ts';
 

@@ -1,19 +1,20 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
+import { systemClock } from '../../src/core/clock.ts';
+import { createContextReader } from '../../src/core/context.ts';
 import {
-  createContextReader,
   PROBLEM_DUPLICATE,
   PROBLEM_FORWARDED,
   PROBLEM_METHOD,
   PROBLEM_TARGET,
   PROBLEM_TARGET_LENGTH,
-} from '../../src/core/context.ts';
+} from '../../src/core/context-problems.ts';
 
 const PEER = new Uint8Array([10, 0, 0, 1]);
 const REQUEST = { ':method': 'GET', ':scheme': 'https', ':authority': 'verify:8443', ':path': '/auth/verify?x=1&y' };
 
 function reader(trusts = true) {
-  return createContextReader({ trusted: () => trusts, csrfHeader: 'x-csrf', targetMaxBytes: 64 });
+  return createContextReader({ trusted: () => trusts, clock: systemClock, csrfHeader: 'x-csrf', targetMaxBytes: 64 });
 }
 
 function fields(...lists: readonly (Readonly<Record<string, string>> | readonly string[])[]): string[] {

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { PROBLEM_DUPLICATE, PROBLEM_FORWARDED, type RequestContext } from '../../src/core/context.ts';
+import type { RequestContext } from '../../src/core/context.ts';
+import { PROBLEM_DUPLICATE, PROBLEM_FORWARDED } from '../../src/core/context-problems.ts';
 import { LIMITS } from '../../src/core/limits.ts';
 import { verify } from '../../src/core/verify.ts';
 import { compileVerifyOptions } from '../../src/core/verify-options.ts';

@@ -12,7 +12,8 @@ import { compileRoutes } from '../../src/core/routes.ts';
 import type { Session, Sessions } from '../../src/core/services.ts';
 import type { Principal, SessionHot } from '../../src/core/session.ts';
 import { compileSites, type SiteRuntime, type SiteTable } from '../../src/core/sites.ts';
-import { type Decision, type VerifyEntry, type VerifyServices, verify } from '../../src/core/verify.ts';
+import { type VerifyEntry, type VerifyServices, verify } from '../../src/core/verify.ts';
+import type { Decision } from '../../src/core/verify-decision.ts';
 import { compileVerifyOptions } from '../../src/core/verify-options.ts';
 
 /** The instant of every test that does not move its clock, ms. */
@@ -162,6 +163,7 @@ export function contextOf(fields: Partial<RequestContext> = {}): RequestContext 
     peer,
     trusted: true,
     requestId: 'r1',
+    readAt: NOW,
     ...fields,
   });
 }

@@ -1,0 +1,27 @@
+import type { ErrorCode } from './errors.ts';
+import type { HeaderList } from './identity.ts';
+import type { SiteRuntime } from './sites.ts';
+
+/** What verify answers. A value; reply.ts turns it into bytes. */
+export type Decision =
+  | { readonly kind: 'allow'; readonly headers: HeaderList }
+  /** A person can sign in: 302 to this absolute URL. */
+  | { readonly kind: 'login'; readonly location: string; readonly site: SiteRuntime; readonly expireCookie: boolean }
+  | Denial;
+
+/** A refusal. `reason` is for the log; the world sees the code. */
+export type Denial = {
+  readonly kind: 'deny';
+  readonly code: ErrorCode;
+  readonly reason: string;
+  /** Known as soon as the host is; gives CORS and the login address. */
+  readonly site: SiteRuntime | undefined;
+  /** A person is looking: answer a page instead of JSON. */
+  readonly navigation: boolean;
+  /** The cookie came with two values: expire both variants (R-024). */
+  readonly expireCookie: boolean;
+  /** Further parameters of the challenge: of a step-up (RFC 9470), of an invalid token (RFC 6750 §3). */
+  readonly challenge: string;
+  /** Methods of a route that knows the path but not the method, for `Allow`. */
+  readonly allow: string;
+};
