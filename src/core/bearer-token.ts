@@ -1,6 +1,6 @@
 import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { type FormProblem, type JsonObject, readTokenForm, type TokenForm } from './bearer-form.ts';
-import type { BearerIssuer } from './config/types.ts';
+import type { BearerIssuer } from './config/types-bearer.ts';
 import { isSallyportError, SallyportError } from './errors.ts';
 import type { BearerRefusal } from './services.ts';
 import type { Principal, SessionHot } from './session.ts';

@@ -83,6 +83,8 @@ export const LIMITS = {
   rateKeysMax: 20_000,
   /** Addresses read of one X-Forwarded-For header. */
   forwardedForMax: 32,
+  /** The names of services are resolved again so often. */
+  serviceResolveMs: 10_000,
   /** Waiting for a WebSocket's client before its service is paused (D-31). */
   webSocketClientBytes: 65_536,
   /** Waiting for a WebSocket's service, one message more, before the socket is closed with 1013 (D-31). */

@@ -1,5 +1,6 @@
 import type { App } from '../core/app.ts';
 import type { Exchange } from '../core/app-exchange.ts';
+import type { ServiceTimeouts } from '../core/config/types-service.ts';
 import type { Logger } from '../core/log.ts';
 import type { ServiceRuntime } from './http-pools.ts';
 import type { ResponseRules } from './response-headers.ts';
@@ -11,6 +12,8 @@ export type Call = {
   readonly exchange: Exchange;
   readonly log: Logger;
   readonly service: ServiceRuntime;
+  /** Of the route. */
+  readonly timeouts: ServiceTimeouts;
   /** Begins with one `/`. */
   readonly target: string;
   /** Name, value, name, value, … */

@@ -137,7 +137,7 @@ export class Download {
 
   #wait(rest: Uint8Array | undefined): void {
     this.#pending = rest;
-    const { bodyIdleMs } = this.#call.service.service.timeouts;
+    const { bodyIdleMs } = this.#call.timeouts;
     this.#stallTimer = setTimeout(() => this.#stalled(new Error('the client takes nothing')), bodyIdleMs);
     if (this.#isListening) return;
     this.#isListening = true;

@@ -1,43 +1,56 @@
-import { Pool } from 'undici';
 import type { Clock } from '../core/clock.ts';
-import type { Service } from '../core/config/types.ts';
-import type { TlsSettings } from '../core/config/types-store.ts';
+import type { Route, Service } from '../core/config/types.ts';
 import { SallyportError } from '../core/errors.ts';
+import { LIMITS } from '../core/limits.ts';
+import type { Logger } from '../core/log.ts';
+import { ServiceTargets, type Target } from './http-targets.ts';
+import { type Resolve, resolveBySystem } from './service-names.ts';
 
-/** Response header block of a service, names and values together. */
-const RESPONSE_HEADERS_MAX_BYTES = 65_536;
-/** A target that refused a connection is passed over for this long while others are left. */
-const EJECT_MS = 5_000;
+/** Without `health`: an address that refused a connection is passed over for this long while others are left. */
+const LENIENT = { failures: 1, ejectMs: 5_000 };
 
-/** One origin of a service and its sockets. */
-export type Target = {
-  /** `http://crud-a:8000` */
-  readonly origin: string;
-  readonly pool: Pool;
-  /** Requests under way. */
-  active: number;
-  /** Until when it is passed over, ms since the epoch. */
-  ejectedUntil: number;
+/** What became of a request, as far as it tells something of the address. */
+export type Outcome =
+  | 'answered'
+  /** No connection. */
+  | 'unreachable'
+  /** Lost, too late, or unusable. */
+  | 'failed';
+
+/** Someone who wants to be served by a service. */
+export type Waiter = {
+  /** A WebSocket: bounded elsewhere, so it does not count among the connections of the service. */
+  readonly isSocket: boolean;
+  /** Where it was tried before: chosen only if there is no other. */
+  readonly avoid: Target | undefined;
+  /** The place is yours; give it back with `release`. */
+  run(place: Place): void;
+  /** There will be none. */
+  fail(error: SallyportError): void;
 };
 
-/** Someone who waits for a connection. */
-export type Waiter = {
-  /** The place is yours; give it back with `release`. */
-  run(target: Target): void;
+/** A place at an address, held by one request or WebSocket. */
+export type Place = {
+  readonly target: Target;
+  /** Say what became of it, as soon as that is known. */
+  report(outcome: Outcome): void;
+  /** Give it back. Once. */
+  release(): void;
 };
 
 /** A service ready to be called: sockets of its own, shared with no other service (SECURITY §4.7). */
 export type ServiceRuntime = {
   readonly service: Service;
+  /** Deadline of connecting, of the most patient of its routes. */
+  readonly connectMs: number;
   /**
-   * Take a place at the least busy target, at once or when one is given back, in the order of asking.
-   * @throws `overloaded` when all connections are in use and the queue is full.
+   * Take a place at the least busy address, at once or when one is given back, in the order of asking.
+   * @throws `overloaded` when all connections are in use and the queue is full; `service_unavailable` while every
+   * address is given up on; `service_connect_failed` if none is known.
    */
   enter(waiter: Waiter): void;
   /** Leave the queue; nothing happens to those who have their place. */
   leave(waiter: Waiter): void;
-  /** Give a place back. `connectFailed`: the target could not be reached, and is passed over for a while. */
-  release(target: Target, connectFailed: boolean): void;
 };
 
 /** The services of a configuration by name. */
@@ -47,18 +60,21 @@ export type ServiceTable = {
   close(): Promise<void>;
 };
 
-/**
- * Create the sockets of every service: one undici pool for each origin, HTTP/1.1, no pipelining, no redirects, no
- * retries, certificates always verified (R-137, R-165).
- */
-export function createServiceTable(services: readonly Service[], clock: Clock): ServiceTable {
-  const table = new Map<string, ServiceRuntime>();
-  const targets: Target[] = [];
-  for (const service of services) {
-    const own = createTargets(service);
-    targets.push(...own);
-    table.set(service.name, createServiceRuntime(service, own, clock));
-  }
+/** What services are made with. */
+export type ServiceTableOptions = {
+  readonly services: readonly Service[];
+  readonly routes: readonly Pick<Route, 'service' | 'timeouts'>[];
+  readonly clock: Clock;
+  readonly log: Pick<Logger, 'warn' | 'info'>;
+  /** Default: the system's resolver. */
+  readonly resolve?: Resolve;
+  /** Between two look-ups of a name, ms. */
+  readonly resolveMs?: number;
+};
+
+/** Create the sockets of every service. */
+export function createServiceTable(options: ServiceTableOptions): ServiceTable {
+  const table = new Map(options.services.map((service) => [service.name, new ServiceQueue(service, options)]));
   return {
     find(name) {
       const runtime = table.get(name);
@@ -66,90 +82,147 @@ export function createServiceTable(services: readonly Service[], clock: Clock): 
       return runtime;
     },
     async close() {
-      await Promise.all(targets.map(({ pool }) => pool.destroy()));
+      await Promise.all([...table.values()].map((runtime) => runtime.close()));
     },
   };
 }
 
-function createTargets(service: Service): Target[] {
-  return service.urls.map((origin) => ({ origin, pool: createPool(origin, service), active: 0, ejectedUntil: 0 }));
+/** Of connecting, for the most patient of a service's routes; the others have a clock of their own. */
+function connectMsOf({ name, timeouts }: Service, routes: ServiceTableOptions['routes']): number {
+  const own = routes.filter(({ service }) => service === name).map((route) => route.timeouts.connectMs ?? 0);
+  return Math.max(timeouts.connectMs, ...own);
 }
 
-function createServiceRuntime(service: Service, targets: readonly Target[], clock: Clock): ServiceRuntime {
-  const { connections, queue: queueMax } = service.pool;
+/** The addresses of one service, and those who wait for one of them. */
+class ServiceQueue implements ServiceRuntime {
+  readonly service: Service;
+  readonly connectMs: number;
+  readonly #clock: Clock;
+  readonly #targets: ServiceTargets;
   // undici's own queue knows no bound and no leaving: it never gets more than it has connections for.
-  const queue = new Set<Waiter>();
-  let turn = 0;
-  const choose = (): Target | undefined => {
-    turn = (turn + 1) % targets.length;
-    return chooseTarget(targets, { turn, connections, now: clock.now() });
-  };
-  const admit = (waiter: Waiter, target: Target): void => {
-    target.active += 1;
-    waiter.run(target);
-  };
-  return {
-    service,
-    enter(waiter) {
-      const target = choose();
-      if (target !== undefined) return admit(waiter, target);
-      if (queue.size >= queueMax) {
-        throw new SallyportError('overloaded', { detail: `pool of ${service.name}`, retryAfterS: 1 });
-      }
-      queue.add(waiter);
-    },
-    leave: (waiter) => void queue.delete(waiter),
-    release(target, connectFailed) {
-      target.active -= 1;
-      target.ejectedUntil = connectFailed ? clock.now() + EJECT_MS : 0;
-      for (const waiter of queue) {
-        const free = choose();
-        if (free === undefined) return;
-        queue.delete(waiter);
-        admit(waiter, free);
-      }
-    },
-  };
-}
+  readonly #queue = new Set<Waiter>();
+  #turn = 0;
 
-/**
- * The least busy target with a free connection, beginning at `turn`. Those that are passed over count only when no
- * others are left at all.
- */
-function chooseTarget(
-  targets: readonly Target[],
-  { turn, connections, now }: { turn: number; connections: number; now: number },
-): Target | undefined {
-  const isAnyWell = targets.some(({ ejectedUntil }) => ejectedUntil <= now);
-  let best: Target | undefined;
-  for (let i = 0; i < targets.length; i++) {
-    const target = targets[(turn + i) % targets.length] as Target;
-    if (target.active >= connections || (isAnyWell && target.ejectedUntil > now)) continue;
-    if (best === undefined || target.active < best.active) best = target;
+  constructor(service: Service, { routes, clock, log, resolve, resolveMs }: ServiceTableOptions) {
+    this.service = service;
+    this.connectMs = connectMsOf(service, routes);
+    this.#clock = clock;
+    this.#targets = new ServiceTargets({
+      service,
+      connectMs: this.connectMs,
+      health: service.health ?? LENIENT,
+      resolve: resolve ?? resolveBySystem,
+      resolveMs: resolveMs ?? LIMITS.serviceResolveMs,
+      log,
+      onChange: () => this.#serve(),
+      onFailure: (code) => this.#dismiss(() => this.#unreachable(code)),
+    });
   }
-  return best;
+
+  enter(waiter: Waiter): void {
+    const target = this.#choose(waiter);
+    if (target !== undefined) {
+      this.#admit(waiter, target);
+      return;
+    }
+    const { connections, queue } = this.service.pool;
+    const isUnresolved = this.#targets.list.length === 0;
+    const failure = isUnresolved ? this.#targets.ask() : undefined;
+    if (failure !== undefined) throw this.#unreachable(failure);
+    // Names are resolved in an instant: that must not depend on the length of the queue.
+    if (this.#queue.size >= (isUnresolved ? Math.max(connections, queue) : queue)) {
+      throw new SallyportError('overloaded', { detail: `pool of ${this.service.name}`, retryAfterS: 1 });
+    }
+    this.#queue.add(waiter);
+  }
+
+  leave(waiter: Waiter): void {
+    this.#queue.delete(waiter);
+  }
+
+  close(): Promise<void> {
+    return this.#targets.close();
+  }
+
+  /**
+   * The least busy address with a free connection, beginning at the next one. Those that are given up on count only
+   * where no other is left, and not at all under `health`.
+   * @returns undefined if all are busy, or none is known.
+   * @throws service_unavailable
+   */
+  #choose(waiter: Waiter): Target | undefined {
+    const { list } = this.#targets;
+    if (list.length === 0) return undefined;
+    this.#turn = (this.#turn + 1) % list.length;
+    const now = this.#clock.now();
+    const anyAdmits = list.some(({ health }) => health.admits(now));
+    if (!anyAdmits && this.service.health !== undefined) throw this.#ejected(now);
+    let best: Target | undefined;
+    for (let i = 0; i < list.length; i++) {
+      const target = list[(this.#turn + i) % list.length] as Target;
+      if (anyAdmits && !target.health.admits(now)) continue;
+      if (!waiter.isSocket && target.active >= this.service.pool.connections) continue;
+      if (best === undefined || best === waiter.avoid || isLessBusy(target, best, waiter)) best = target;
+    }
+    return best;
+  }
+
+  #admit(waiter: Waiter, target: Target): void {
+    const { isSocket } = waiter;
+    const isProbe = target.health.start(this.#clock.now());
+    if (isSocket) target.sockets += 1;
+    else target.active += 1;
+    waiter.run({
+      target,
+      report: (outcome) => this.#note(target, outcome),
+      release: () => {
+        if (isSocket) target.sockets -= 1;
+        else target.active -= 1;
+        if (isProbe) target.health.probeEnded();
+        this.#serve();
+      },
+    });
+  }
+
+  #note({ health }: Target, outcome: Outcome): void {
+    if (outcome === 'answered') health.succeeded();
+    else if (outcome === 'unreachable' || this.service.health !== undefined) health.failed(this.#clock.now());
+  }
+
+  /** Whoever waits gets what is free. */
+  #serve(): void {
+    for (const waiter of this.#queue) {
+      let target: Target | undefined;
+      try {
+        target = this.#choose(waiter);
+      } catch (error) {
+        this.#dismiss(() => error as SallyportError);
+        return;
+      }
+      if (target === undefined) return;
+      this.#queue.delete(waiter);
+      this.#admit(waiter, target);
+    }
+  }
+
+  #dismiss(errorFor: () => SallyportError): void {
+    const waiting = [...this.#queue];
+    this.#queue.clear();
+    for (const waiter of waiting) waiter.fail(errorFor());
+  }
+
+  #ejected(now: number): SallyportError {
+    const pauseMs = Math.min(...this.#targets.list.map(({ health }) => health.pauseMs(now)));
+    const detail = `every address of ${this.service.name} is given up on`;
+    return new SallyportError('service_unavailable', { detail, retryAfterS: Math.ceil(pauseMs / 1000) });
+  }
+
+  #unreachable(code: string): SallyportError {
+    return new SallyportError('service_connect_failed', { detail: `${this.service.name} ${code}` });
+  }
 }
 
-function createPool(origin: string, { timeouts, pool, tls }: Service): Pool {
-  return new Pool(origin, {
-    connections: pool.connections,
-    pipelining: 1,
-    allowH2: false,
-    headersTimeout: timeouts.headersMs,
-    bodyTimeout: timeouts.bodyIdleMs,
-    maxHeaderSize: RESPONSE_HEADERS_MAX_BYTES,
-    connect: { timeout: timeouts.connectMs, rejectUnauthorized: true, ...tlsOptions(tls) },
-  });
-}
-
-/** A service's own certificates for its connections. */
-export function tlsOptions(tls: TlsSettings | undefined): Record<string, string> {
-  if (tls === undefined) return {};
-  const { ca, cert, key, serverName } = tls;
-  return {
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
-  };
+function isLessBusy(one: Target, other: Target, { isSocket, avoid }: Waiter): boolean {
+  if (one === avoid) return false;
+  return isSocket ? one.sockets < other.sockets : one.active < other.active;
 }

@@ -2,18 +2,31 @@ import type { Dispatcher } from 'undici';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
 import type { Call } from './call.ts';
 import { Download } from './download.ts';
-import type { Target, Waiter } from './http-pools.ts';
+import type { Place, Waiter } from './http-pools.ts';
+import type { Target } from './http-targets.ts';
 import { filterResponse } from './response-headers.ts';
 
 /** Informational answers read of one service for one request; more are a flood. */
 const INFORMATIONAL_MAX = 16;
 const STATUS_MAX = 599;
 
+/** RFC 9110 §9.2.2, of the methods that we take. */
+const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
+/** What undici fails with that says nothing of the service: our mistake, our end, or the client's. */
+const NOT_THE_SERVICE: ReadonlySet<unknown> = new Set([
+  'UND_ERR_INVALID_ARG',
+  'UND_ERR_DESTROYED',
+  'UND_ERR_CLOSED',
+  'UND_ERR_ABORTED',
+  'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH',
+]);
+
 /**
- * Send a request to its service and stream the answer back (D-33). Sends once: nothing is retried, no redirect is
- * followed (R-137). Whatever goes wrong before the head is written becomes a 502, 503 or 504; after it, the client's
- * connection is closed, because a cut answer must not look complete.
- * @throws `overloaded` if the service has no place left.
+ * Send a request to its service and stream the answer back (D-33). A request of which nothing was sent may be tried
+ * again, as often as `retries` allows; nothing is sent twice, and no redirect is followed (R-137). Whatever goes wrong
+ * before the head is written becomes a 502, 503 or 504; after it, the client's connection is closed, because a cut
+ * answer must not look complete.
+ * @throws `overloaded`, `service_unavailable`, `service_connect_failed` if the service has no place.
  */
 export function forward(call: Call): void {
   new Forwarding(call).start();
@@ -21,18 +34,25 @@ export function forward(call: Call): void {
 
 /** One request under way to a service: undici's handler, and what the client's side tells it. */
 class Forwarding implements Dispatcher.DispatchHandler, Waiter {
+  readonly isSocket = false;
+  avoid: Target | undefined;
   readonly #call: Call;
   readonly #download: Download;
-  /** Set once the request has a place; undefined again when it gave the place back. */
-  #target: Target | undefined;
+  /** Set while the request has a place. */
+  #place: Place | undefined;
   #controller: Dispatcher.DispatchController | undefined;
-  #queueTimer: NodeJS.Timeout | undefined;
+  /** Waiting for a place, then for the connection. */
+  #startTimer: NodeJS.Timeout | undefined;
+  #totalTimer: NodeJS.Timeout | undefined;
+  #retries: number;
   #informational = 0;
+  #hasHead = false;
   /** Nothing more is wanted of the service. */
   #settled = false;
 
   constructor(call: Call) {
     this.#call = call;
+    this.#retries = IDEMPOTENT.has(call.exchange.context.method) ? call.service.service.retries : 0;
     this.#download = new Download(
       call,
       () => this.#controller?.resume(),
@@ -41,29 +61,41 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
   }
 
   start(): void {
-    const { exchange, upload, service } = this.#call;
-    service.enter(this);
+    const { exchange, upload, headers, timeouts } = this.#call;
+    const { contentLength } = exchange.context;
+    if (contentLength > 0) headers.push('content-length', String(contentLength));
+    this.#enter();
+    if (this.#settled) return;
     exchange.onAbort = () => this.#dropClient(new SallyportError('bad_request', { detail: 'the client left' }));
     upload?.on('error', (error) => this.#abort(error));
-    if (this.#controller !== undefined || this.#settled) return;
-    const { name, timeouts } = service.service;
-    this.#queueTimer = setTimeout(() => {
-      const options = { detail: `no free connection to ${name}`, retryAfterS: 1 };
-      this.#abort(new SallyportError('service_unavailable', options));
-    }, timeouts.headersMs);
+    if (timeouts.totalMs === undefined) return;
+    this.#totalTimer = setTimeout(() => this.#tooLate('the whole request'), timeouts.totalMs);
   }
 
   /** A connection is free. */
-  run(target: Target): void {
-    this.#target = target;
-    const { exchange, upload, headers, target: path } = this.#call;
-    const { method, contentLength } = exchange.context;
-    if (contentLength > 0) headers.push('content-length', String(contentLength));
-    target.pool.dispatch({ path, method, headers, body: upload ?? null, idempotent: false }, this);
+  run(place: Place): void {
+    clearTimeout(this.#startTimer);
+    this.#place = place;
+    const { exchange, upload, headers, target: path, timeouts } = this.#call;
+    const { headersMs: headersTimeout, bodyIdleMs: bodyTimeout, connectMs } = timeouts;
+    const { pool } = place.target;
+    const { method } = exchange.context;
+    pool.dispatch(
+      { path, method, headers, body: upload ?? null, idempotent: false, headersTimeout, bodyTimeout },
+      this,
+    );
+    // The pool has the deadline of the service's most patient route.
+    if (this.#controller === undefined && !this.#settled && timeouts.connectMs !== this.#call.service.connectMs) {
+      this.#startTimer = setTimeout(() => this.#refuse('service_connect_failed', 'connect timeout'), connectMs);
+    }
+  }
+
+  fail(error: SallyportError): void {
+    this.#abort(error);
   }
 
   onRequestStart(controller: Dispatcher.DispatchController): void {
-    clearTimeout(this.#queueTimer);
+    clearTimeout(this.#startTimer);
     this.#controller = controller;
     if (this.#settled) controller.abort(new Error('no longer wanted'));
   }
@@ -72,14 +104,17 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
     if (this.#settled) return;
     if (status < 200) {
       this.#informational += 1;
-      if (this.#informational > INFORMATIONAL_MAX) this.#abort(badResponse('informational answers without end'));
+      if (this.#informational > INFORMATIONAL_MAX)
+        this.#refuse('service_bad_response', 'endless informational answers');
       return;
     }
     const head = filterResponse(controller.rawHeaders as Buffer[], this.#call.response);
     if ('problem' in head || status > STATUS_MAX) {
-      this.#abort(badResponse('problem' in head ? head.problem : `status ${status}`));
+      this.#refuse('service_bad_response', 'problem' in head ? head.problem : `status ${status}`);
       return;
     }
+    this.#hasHead = true;
+    this.#place?.report('answered');
     this.#download.begin(status, head.fields, head.contentLength);
   }
 
@@ -88,16 +123,51 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
   }
 
   onResponseEnd(): void {
-    this.#release(false);
+    this.#release();
     if (this.#settled) return;
     this.#settled = true;
+    clearTimeout(this.#totalTimer);
     this.#download.end();
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
-    const isUnreachable = !this.#settled && this.#controller === undefined && !isSallyportError(error);
-    this.#release(isUnreachable);
-    this.#abort(error);
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error & { code?: unknown }): void {
+    const tells = !this.#settled && !isSallyportError(error) && !NOT_THE_SERVICE.has(error.code);
+    if (tells) this.#place?.report(this.#controller === undefined ? 'unreachable' : 'failed');
+    this.avoid = this.#place?.target;
+    this.#release();
+    if (tells && this.#mayRetry()) {
+      this.#retries -= 1;
+      // undici is still busy with the connection that failed.
+      setImmediate(() => this.#retry());
+    } else this.#abort(error);
+  }
+
+  /** Nothing was sent: there was no connection, and nobody has read of the body. */
+  #mayRetry(): boolean {
+    const { upload } = this.#call;
+    const isBodyWhole = upload === undefined || (!upload.readableDidRead && !upload.destroyed);
+    return this.#retries > 0 && this.#controller === undefined && isBodyWhole;
+  }
+
+  #retry(): void {
+    if (this.#settled) return;
+    try {
+      this.#enter();
+    } catch (error) {
+      this.#abort(error as Error);
+    }
+  }
+
+  #enter(): void {
+    const { service, timeouts } = this.#call;
+    service.enter(this);
+    if (this.#place !== undefined || this.#settled) return;
+    const { name } = service.service;
+    this.#startTimer = setTimeout(() => {
+      this.#abort(
+        new SallyportError('service_unavailable', { detail: `no free connection to ${name}`, retryAfterS: 1 }),
+      );
+    }, timeouts.headersMs);
   }
 
   /** The client left or takes nothing; the service may have finished long ago. */
@@ -106,11 +176,23 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
     this.#download.fail(error);
   }
 
+  #tooLate(what: string): void {
+    if (this.#hasHead) this.#abort(new Error(`${what} took too long`));
+    else this.#refuse('service_timeout', what);
+  }
+
+  /** The service is at fault. */
+  #refuse(code: 'service_bad_response' | 'service_connect_failed' | 'service_timeout', what: string): void {
+    this.#place?.report(code === 'service_connect_failed' ? 'unreachable' : 'failed');
+    this.#abort(new SallyportError(code, { detail: `${this.#call.service.service.name} ${what}` }));
+  }
+
   /** End both sides once, whoever failed. */
   #abort(error: Error): void {
     if (this.#settled) return;
     this.#settled = true;
-    clearTimeout(this.#queueTimer);
+    clearTimeout(this.#startTimer);
+    clearTimeout(this.#totalTimer);
     const { service, upload } = this.#call;
     service.leave(this);
     // Without a controller the request waits for its connection; `onRequestStart` ends it and gives the place back.
@@ -119,10 +201,10 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
     this.#download.fail(classify(error, this.#controller !== undefined, service.service.name));
   }
 
-  #release(connectFailed: boolean): void {
-    if (this.#target === undefined) return;
-    this.#call.service.release(this.#target, connectFailed);
-    this.#target = undefined;
+  #release(): void {
+    const place = this.#place;
+    this.#place = undefined;
+    place?.release();
   }
 }
 
@@ -142,8 +224,4 @@ function classify(error: Error, started: boolean, service: string): Error {
       return new SallyportError('service_unavailable', options);
   }
   return new SallyportError(started ? 'service_bad_response' : 'service_connect_failed', options);
-}
-
-function badResponse(detail: string): SallyportError {
-  return new SallyportError('service_bad_response', { detail });
 }

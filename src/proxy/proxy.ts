@@ -2,7 +2,8 @@ import type { HttpRequest } from 'uWebSockets.js';
 import type { App } from '../core/app.ts';
 import type { Exchange } from '../core/app-exchange.ts';
 import { clientIpOf } from '../core/app-log.ts';
-import type { RequestContext } from '../core/context.ts';
+import type { Route } from '../core/config/types.ts';
+import type { ServiceTimeouts } from '../core/config/types-service.ts';
 import { SallyportError } from '../core/errors.ts';
 import type { HeaderList } from '../core/identity.ts';
 import type { Logger } from '../core/log.ts';
@@ -19,6 +20,7 @@ import type { Asked, Verdict } from './authorize.ts';
 import { compileOwnCookies, type OwnCookieTest } from './cookie-names.ts';
 import { forward } from './http.ts';
 import { createServiceTable, type ServiceRuntime, type ServiceTable } from './http-pools.ts';
+import { preflightHeaders } from './preflight.ts';
 import { compileLimitedAuthorize, type LimitedAuthorize } from './rate.ts';
 import {
   type ClientHeaders,
@@ -61,12 +63,17 @@ type Parts = {
   readonly services: ProxyServices;
   readonly authorize: LimitedAuthorize;
   readonly table: ServiceTable;
+  /** Of every route with a service. */
+  readonly plans: ReadonlyMap<Route, Plan>;
   readonly origin: OriginRules;
   readonly requestHeaders: RequestHeaderRules;
   readonly isOwnCookie: OwnCookieTest;
   /** Identity headers that hold the access token, in lower case. */
   readonly tokenHeaders: ReadonlySet<string>;
 };
+
+/** What a route's requests are sent with. */
+type Plan = { readonly service: ServiceRuntime; readonly timeouts: ServiceTimeouts };
 
 type Pass = Extract<Verdict, { kind: 'pass' }>;
 
@@ -75,12 +82,10 @@ type Inbound = {
   readonly app: App;
   readonly exchange: Exchange;
   readonly asked: Asked;
-  readonly service: ServiceRuntime;
+  readonly plan: Plan;
   readonly headers: ClientHeaders;
   readonly upload: Upload | undefined;
 };
-
-const PREFLIGHT_HEADERS_MAX = 64;
 
 /** Compile the proxy of a configuration (SPEC §8). */
 export function createProxy(services: ProxyServices): Proxy {
@@ -88,10 +93,12 @@ export function createProxy(services: ProxyServices): Proxy {
   const tokenHeaders = config.identityHeaders
     .filter(({ source }) => source.kind === 'token')
     .map(({ name }) => name.toLowerCase());
+  const table = createServiceTable({ ...config, clock: services.clock, log: services.log });
   const parts: Parts = {
     services,
     authorize: compileLimitedAuthorize(services),
-    table: createServiceTable(config.services, services.clock),
+    table,
+    plans: compilePlans(config.routes, table),
     origin: compileOriginRules(config),
     requestHeaders: compileRequestHeaders(config, identity.names),
     isOwnCookie: compileOwnCookies(config),
@@ -114,6 +121,16 @@ export function createProxy(services: ProxyServices): Proxy {
   };
 }
 
+function compilePlans(routes: readonly Route[], table: ServiceTable): Parts['plans'] {
+  const plans = new Map<Route, Plan>();
+  for (const route of routes) {
+    if (route.service === undefined) continue;
+    const service = table.find(route.service);
+    plans.set(route, { service, timeouts: { ...service.service.timeouts, ...route.timeouts } });
+  }
+  return plans;
+}
+
 function handle(
   parts: Parts,
   webSockets: WebSockets,
@@ -129,9 +146,9 @@ function handle(
     app.reply(exchange, { status: 204, headers: preflightHeaders(parts, site, context), body: '' });
     return;
   }
-  const { route, service } = findRoute(parts, host, path, context.method);
+  const { route, plan } = findRoute(parts, host, path, context.method);
   const asked: Asked = { context, site, host, path, route };
-  if (route.route.webSocket !== undefined) return webSockets.handle(app, exchange, req, asked, service);
+  if (route.route.webSocket !== undefined) return webSockets.handle(app, exchange, req, asked, plan);
   if (context.webSocketKey !== '' || context.upgrade.toLowerCase().includes('websocket')) {
     throw new SallyportError('bad_request', { detail: 'a WebSocket handshake on an HTTP route' });
   }
@@ -139,9 +156,9 @@ function handle(
   const headers = parts.requestHeaders.read(req);
   const upload = openUpload(exchange, {
     maxBytes: route.route.bodyMaxBytes,
-    idleMs: service.service.timeouts.bodyIdleMs,
+    idleMs: plan.timeouts.bodyIdleMs,
   });
-  const inbound: Inbound = { app, exchange, asked, service, headers, upload };
+  const inbound: Inbound = { app, exchange, asked, plan, headers, upload };
   app.keep();
   try {
     const verdict = parts.authorize(inbound.asked);
@@ -158,39 +175,18 @@ function handle(
 }
 
 /** The route and its service; a route without one exists for verify alone (D-39). */
-function findRoute(
-  parts: Parts,
-  host: string,
-  path: string,
-  method: string,
-): { route: CompiledRoute; service: ServiceRuntime } {
+function findRoute(parts: Parts, host: string, path: string, method: string): { route: CompiledRoute; plan: Plan } {
   const match = parts.services.routes.find(host, path, method);
   if (match.kind === 'method') {
     throw new SallyportError('method_not_allowed', { detail: 'route', headers: [['allow', match.allow]] });
   }
-  const name = match.kind === 'route' ? match.compiled.route.service : undefined;
-  if (match.kind === 'none' || name === undefined) {
+  const plan = match.kind === 'route' ? parts.plans.get(match.compiled.route) : undefined;
+  if (match.kind === 'none' || plan === undefined) {
     throw new SallyportError('not_found', {
       detail: match.kind === 'none' ? 'no route' : `route ${match.compiled.route.id} is for verify only`,
     });
   }
-  return { route: match.compiled, service: parts.table.find(name) };
-}
-
-/** Preflights are ours to answer, for known and unknown paths alike, so that scripts can read the error that follows. */
-function preflightHeaders({ origin, requestHeaders }: Parts, site: SiteRuntime, context: RequestContext) {
-  const headers = origin.preflightHeaders(site, context);
-  if (headers === undefined) throw new SallyportError('origin_not_allowed', { detail: 'preflight' });
-  const asked = context.corsHeaders === '' ? [] : context.corsHeaders.split(',', PREFLIGHT_HEADERS_MAX + 1);
-  if (asked.length > PREFLIGHT_HEADERS_MAX)
-    throw new SallyportError('bad_request', { detail: 'preflight for too many headers' });
-  // Authorization never reaches a service either, but asking for it is honest; identities are not a client's to state.
-  const forbidden = asked.find(
-    (name) => name.trim().toLowerCase() !== 'authorization' && requestHeaders.isRefused(name.trim()),
-  );
-  if (forbidden !== undefined)
-    throw new SallyportError('origin_not_allowed', { detail: 'preflight for a header that clients must not send' });
-  return headers;
+  return { route: match.compiled, plan };
 }
 
 /** Where tokens are in cookies too, what the browser is to be told comes first. */
@@ -204,7 +200,8 @@ function go(parts: Parts, inbound: Inbound, verdict: Verdict): void | Promise<vo
 }
 
 function proceed(parts: Parts, inbound: Inbound, verdict: Verdict, cookies: readonly string[]): void {
-  const { app, exchange, asked, service, headers, upload } = inbound;
+  const { app, exchange, asked, plan, headers, upload } = inbound;
+  const { service, timeouts } = plan;
   if (!exchange.open) return;
   const { context, path } = asked;
   if (verdict.kind === 'login') {
@@ -220,6 +217,7 @@ function proceed(parts: Parts, inbound: Inbound, verdict: Verdict, cookies: read
     exchange,
     log: parts.services.log,
     service,
+    timeouts,
     upload,
     target: targetOf(context, path, asked.route.route.rewrite),
     headers: finishHeaders(headers, describe(parts, asked, service, verdict)),

@@ -1,15 +1,16 @@
 import type { ClientRequest } from 'node:http';
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
-import type { Service } from '../core/config/types.ts';
+import type { ServiceTimeouts } from '../core/config/types-service.ts';
 import { SallyportError } from '../core/errors.ts';
-import { tlsOptions } from './http-pools.ts';
+import type { Outcome, Place, ServiceRuntime, Waiter } from './http-pools.ts';
+import { type Target, tlsOptions } from './http-targets.ts';
 
 /** A handshake to send to a service. */
 export type Dial = {
-  readonly service: Service;
-  /** One of the service's URLs. */
-  readonly origin: string;
+  readonly service: ServiceRuntime;
+  /** Of the route. */
+  readonly timeouts: Pick<ServiceTimeouts, 'connectMs' | 'headersMs'>;
   /** Path and query, sent as they are. */
   readonly target: string;
   /** Names and values in turn, without any of the handshake itself. */
@@ -23,59 +24,129 @@ export type Dial = {
   onFail(error: SallyportError): void;
 };
 
+type Failure = 'service_connect_failed' | 'service_bad_response' | 'service_timeout';
+
 /**
  * Open a WebSocket to a service: a handshake of our own, without extensions (SECURITY §4.13), no redirect followed,
- * certificates verified. Exactly one of `onOpen` and `onFail` is called, unless it is given up before.
+ * certificates verified. Where no connection comes about it is tried again, as often as `retries` of the service allow.
+ * Exactly one of `onOpen` and `onFail` is called, unless it is given up before.
  * @returns gives it up.
+ * @throws as ServiceRuntime.enter
  */
 export function dial(call: Dial): () => void {
-  const { service, origin, headers, subprotocols, messageMaxBytes } = call;
-  const { connectMs, headersMs } = service.timeouts;
-  let isSettled = false;
-  let isConnected = false;
-  const settle = (): boolean => {
-    clearTimeout(timer);
-    const isFirst = !isSettled;
-    isSettled = true;
-    return isFirst;
-  };
-  const fail = (code: 'service_connect_failed' | 'service_bad_response' | 'service_timeout', cause: string): void => {
-    if (!settle()) return;
+  const dialing = new Dialing(call);
+  dialing.enter();
+  return () => dialing.giveUp();
+}
+
+class Dialing implements Waiter {
+  readonly isSocket = true;
+  avoid: Target | undefined;
+  readonly #call: Dial;
+  #retries: number;
+  #socket: WebSocket | undefined;
+  #timer: NodeJS.Timeout | undefined;
+  #isConnected = false;
+  #isSettled = false;
+
+  constructor(call: Dial) {
+    this.#call = call;
+    this.#retries = call.service.service.retries;
+  }
+
+  /** @throws as ServiceRuntime.enter */
+  enter(): void {
+    const { service, timeouts } = this.#call;
+    service.enter(this);
+    if (this.#socket !== undefined || this.#isSettled) return;
+    // Its name is being resolved.
+    this.#timer = setTimeout(() => {
+      service.leave(this);
+      this.fail(new SallyportError('service_unavailable', { detail: `no address of ${service.service.name}` }));
+    }, timeouts.headersMs);
+  }
+
+  run(place: Place): void {
+    clearTimeout(this.#timer);
+    const { target, subprotocols, headers, messageMaxBytes, service, timeouts } = this.#call;
+    const { origin, lookup } = place.target;
+    const socket = new WebSocket(origin, [...subprotocols], {
+      headers: fieldsOf(headers),
+      maxPayload: messageMaxBytes,
+      perMessageDeflate: false,
+      followRedirects: false,
+      ...tlsOptions(service.service.tls),
+      ...(lookup === undefined ? {} : { lookup }),
+      finishRequest: (request) => send(request, target, origin, () => this.#connected(place)),
+    });
+    this.#socket = socket;
+    this.#timer = setTimeout(() => this.#fail(place, 'service_connect_failed', 'connect timeout'), timeouts.connectMs);
+    socket.on('error', (error: Error & { code?: unknown }) => {
+      const code = this.#isConnected ? 'service_bad_response' : 'service_connect_failed';
+      this.#fail(place, code, String(error.code ?? error.name));
+    });
+    socket.on('unexpected-response', (request, response) => {
+      request.destroy();
+      // It answered, though not what was hoped for.
+      this.#fail(place, 'service_bad_response', `answered the handshake with ${response.statusCode}`, 'answered');
+    });
+    socket.on('open', () => {
+      place.report('answered');
+      if (this.#settle()) this.#call.onOpen(socket);
+    });
+    socket.on('close', () => place.release());
+  }
+
+  fail(error: SallyportError): void {
+    if (this.#settle()) this.#call.onFail(error);
+  }
+
+  giveUp(): void {
+    this.#call.service.leave(this);
+    if (this.#settle()) this.#socket?.terminate();
+  }
+
+  #connected(place: Place): void {
+    this.#isConnected = true;
+    clearTimeout(this.#timer);
+    if (this.#isSettled) return;
+    this.#timer = setTimeout(() => this.#fail(place, 'service_timeout', 'handshake'), this.#call.timeouts.headersMs);
+  }
+
+  #fail(place: Place, code: Failure, cause: string, outcome?: Outcome): void {
+    if (this.#isSettled || this.#socket === undefined) return;
+    const socket = this.#socket;
+    this.#socket = undefined;
+    clearTimeout(this.#timer);
+    place.report(outcome ?? (this.#isConnected ? 'failed' : 'unreachable'));
     socket.terminate();
-    call.onFail(new SallyportError(code, { detail: `${service.name} ${cause}` }));
-  };
-  const onConnect = (): void => {
-    isConnected = true;
-    clearTimeout(timer);
-    if (!isSettled) timer = setTimeout(() => fail('service_timeout', 'handshake'), headersMs);
-  };
-  const socket = new WebSocket(origin, [...subprotocols], {
-    headers: fieldsOf(headers),
-    maxPayload: messageMaxBytes,
-    perMessageDeflate: false,
-    followRedirects: false,
-    rejectUnauthorized: true,
-    ...tlsOptions(service.tls),
-    finishRequest: (request) => send(request, call, onConnect),
-  });
-  let timer = setTimeout(() => fail('service_connect_failed', 'connect timeout'), connectMs);
-  socket.on('error', (error: Error & { code?: unknown }) => {
-    fail(isConnected ? 'service_bad_response' : 'service_connect_failed', String(error.code ?? error.name));
-  });
-  socket.on('unexpected-response', (request, response) => {
-    request.destroy();
-    fail('service_bad_response', `answered the handshake with ${response.statusCode}`);
-  });
-  socket.on('open', () => {
-    if (settle()) call.onOpen(socket);
-  });
-  return () => {
-    if (settle()) socket.terminate();
-  };
+    this.avoid = place.target;
+    const { service } = this.#call;
+    if (!this.#isConnected && this.#retries > 0) {
+      this.#retries -= 1;
+      this.#retry();
+    } else this.fail(new SallyportError(code, { detail: `${service.service.name} ${cause}` }));
+  }
+
+  #retry(): void {
+    try {
+      this.enter();
+    } catch (error) {
+      this.fail(error as SallyportError);
+    }
+  }
+
+  /** @returns true the first time. */
+  #settle(): boolean {
+    clearTimeout(this.#timer);
+    const isFirst = !this.#isSettled;
+    this.#isSettled = true;
+    return isFirst;
+  }
 }
 
 /** The client would send the path as the URL parser writes it; what was authorized is what is sent (R-131). */
-function send(request: ClientRequest, { target, origin }: Dial, onConnect: () => void): void {
+function send(request: ClientRequest, target: string, origin: string, onConnect: () => void): void {
   request.path = target;
   request.once('socket', (socket: Socket) => {
     socket.once(origin.startsWith('https:') ? 'secureConnect' : 'connect', onConnect);

@@ -3,6 +3,7 @@ import type { WebSocket } from 'ws';
 import type { App } from '../core/app.ts';
 import type { Exchange } from '../core/app-exchange.ts';
 import type { Clock } from '../core/clock.ts';
+import type { ServiceTimeouts } from '../core/config/types-service.ts';
 import type { WebSocketSettings } from '../core/config/types-websocket.ts';
 import { findHandle } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
@@ -38,9 +39,15 @@ export type WebSockets = {
    * Answer a request to a WebSocket route: an upgrade once the service has accepted, else an error; never a redirect.
    * @throws SallyportError, synchronously or as a rejection.
    */
-  handle(app: App, exchange: Exchange, req: HttpRequest, asked: Asked, service: ServiceRuntime): void | Promise<void>;
+  handle(app: App, exchange: Exchange, req: HttpRequest, asked: Asked, plan: SocketPlan): void | Promise<void>;
   /** Cut all sockets to services. */
   close(): void;
+};
+
+/** Where the handshakes of a route go, and how long they may take. */
+export type SocketPlan = {
+  readonly service: ServiceRuntime;
+  readonly timeouts: Pick<ServiceTimeouts, 'connectMs' | 'headersMs'>;
 };
 
 /** A handshake that was read in its first turn. */
@@ -48,7 +55,7 @@ type Inbound = {
   readonly app: App;
   readonly exchange: Exchange;
   readonly asked: Asked;
-  readonly service: ServiceRuntime;
+  readonly plan: SocketPlan;
   readonly settings: WebSocketSettings;
   readonly headers: ClientHeaders;
   readonly subprotocols: readonly string[];
@@ -64,7 +71,7 @@ export function createWebSockets(services: WebSocketServices): WebSockets {
   const proceed = (inbound: Inbound, verdict: Verdict): void => {
     if (!inbound.exchange.open) return;
     if (verdict.kind === 'login') throw new SallyportError('authentication_required', { detail: 'handshake' });
-    const headers = headersFor(inbound, services.describe(inbound.asked, inbound.service, verdict));
+    const headers = headersFor(inbound, services.describe(inbound.asked, inbound.plan.service, verdict));
     const seat = sessions.enter(ownerOf(inbound.asked, verdict.session));
     try {
       connect(inbound, headers, seat, (socket) => join(services.clock, links, inbound, seat, socket));
@@ -74,7 +81,7 @@ export function createWebSockets(services: WebSocketServices): WebSockets {
     }
   };
   return {
-    handle(app, exchange, req, asked, service) {
+    handle(app, exchange, req, asked, plan) {
       const settings = asked.route.route.webSocket;
       if (settings === undefined) throw new TypeError('no WebSocket route');
       const subprotocols = readHandshake(exchange, req, asked.site, settings);
@@ -82,7 +89,7 @@ export function createWebSockets(services: WebSocketServices): WebSockets {
       if (headers.nominatesCritical) {
         throw new SallyportError('bad_request', { detail: 'Connection names a field that must arrive' });
       }
-      const inbound: Inbound = { app, exchange, asked, service, settings, headers, subprotocols };
+      const inbound: Inbound = { app, exchange, asked, plan, settings, headers, subprotocols };
       app.keep();
       const verdict = services.authorize(asked);
       if (verdict instanceof Promise) return verdict.then((value) => proceed(inbound, value));
@@ -115,12 +122,9 @@ function headersFor({ headers, settings }: Inbound, own: OwnHeaders): string[] {
 
 /** The service is dialled before the client is accepted: what it refuses is refused. */
 function connect(inbound: Inbound, headers: string[], seat: Seat, onOpen: (socket: WebSocket) => void): void {
-  const { app, exchange, asked, service, settings, subprotocols } = inbound;
-  const origin = service.service.urls[0];
-  if (origin === undefined) throw new TypeError('a service without an address');
+  const { app, exchange, asked, plan, settings, subprotocols } = inbound;
   const giveUp = dial({
-    service: service.service,
-    origin,
+    ...plan,
     target: targetOf(asked.context, asked.path, asked.route.route.rewrite),
     headers,
     subprotocols,

@@ -1,6 +1,7 @@
 import { createLocalJWKSet, exportJWK, generateKeyPair, type JSONWebKeySet, type JWTVerifyGetKey, SignJWT } from 'jose';
 import { createBearerTokens } from '../../src/core/bearer.ts';
-import type { BearerIssuer, IdentityHeader } from '../../src/core/config/types.ts';
+import type { IdentityHeader } from '../../src/core/config/types.ts';
+import type { BearerIssuer } from '../../src/core/config/types-bearer.ts';
 import { compileIdentityHeaders } from '../../src/core/identity.ts';
 import type { BearerCaller, BearerRefusal, BearerResult, BearerTokens } from '../../src/core/services.ts';
 import { buildPrincipal } from '../../src/flows/claims.ts';

@@ -90,6 +90,7 @@ export function routeOf(route: Partial<Route> & Pick<Route, 'id' | 'paths'>): Ro
     cacheControl: 'no-store',
     rateLimit: undefined,
     bodyMaxBytes: 0,
+    timeouts: {},
     public: [],
     rewrite: undefined,
     webSocket: undefined,

@@ -46,12 +46,13 @@ describe('a service', () => {
       services: {
         narrow: { urls: [narrow.url], token: none, timeouts, pool: { connections: 2, queue: 1 } },
         secure: { urls: [secure.url], token: none, timeouts, tls: { ca_file: files.ca } },
+        careless: { urls: [secure.url], token: none, timeouts, tls: { insecure: true } },
         doubted: { urls: [secure.url], token: none, timeouts },
         misnamed: { urls: [secure.url], token: none, timeouts, tls: { ca_file: files.ca, server_name: 'other.test' } },
         strict: { urls: [strict.url], token: none, timeouts, tls: client },
         nameless: { urls: [strict.url], token: none, timeouts, tls: { ca_file: files.ca } },
       },
-      routes: ['narrow', 'secure', 'doubted', 'misnamed', 'strict', 'nameless'].map((id) => ({
+      routes: ['narrow', 'secure', 'careless', 'doubted', 'misnamed', 'strict', 'nameless'].map((id) => ({
         id,
         paths: [`/${id}`],
         target_service: id,
@@ -96,8 +97,9 @@ describe('a service', () => {
     waiting.splice(0);
   });
 
-  test('over TLS is trusted by its CA and name alone', async () => {
+  test('over TLS is trusted by its CA and name alone, unless the check is spelled out of the way', async () => {
     assert.equal(await get('/secure'), 'secure');
+    assert.equal(await get('/careless'), 'secure');
     assert.equal(await get('/doubted'), '502 service_connect_failed');
     assert.equal(await get('/misnamed'), '502 service_connect_failed');
   });

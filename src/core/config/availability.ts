@@ -17,7 +17,6 @@ const isZero = (value: unknown): boolean => value === 0 || (typeof value === 'st
 const isEmpty = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && Object.keys(value).length === 0;
 const isOff = (value: unknown): boolean => (value as { enabled?: unknown } | null)?.enabled !== true;
-const isSingle = (value: unknown): boolean => Array.isArray(value) && value.length < 2;
 
 /**
  * The one list of what the schema knows and this version does not do. A key given with an active value stops the
@@ -69,7 +68,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     { path: 'bearer.dpop', feature: 'proofs of DPoP-bound tokens' },
   ],
   'routes.yaml': [
-    { path: 'services.*.urls', feature: 'balancing over several servers', accepts: isSingle, expected: 'one URL' },
     { path: 'services.*.audience', feature: 'service tokens' },
     { path: 'services.*.scopes', feature: 'service tokens' },
     { path: 'services.*.require_any', feature: 'service tokens' },
@@ -82,14 +80,10 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     },
     { path: 'services.*.token.eager', feature: 'service tokens', accepts: [false], expected: 'false' },
     { path: 'services.*.token.idp', feature: 'service tokens' },
-    { path: 'services.*.health', feature: 'passive health' },
-    { path: 'services.*.retries', feature: 'retries', accepts: isZero, expected: '0' },
-    { path: 'services.*.tls.insecure', feature: 'unchecked certificates', accepts: [false], expected: 'false' },
     { path: 'defaults.path_mode', feature: 'opaque paths', accepts: ['strict'], expected: 'strict' },
     { path: 'routes.*.path_mode', feature: 'opaque paths', accepts: ['strict'], expected: 'strict' },
     { path: 'routes.*.step_up', feature: 'step-up' },
     { path: 'routes.*.pdp', feature: 'external decisions' },
-    { path: 'routes.*.timeouts', feature: 'deadlines of a route' },
     { path: 'routes.*.strip_prefix', feature: 'prefix stripping' },
   ],
   'pdp.yaml': [

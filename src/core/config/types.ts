@@ -1,9 +1,11 @@
+import type { BearerSettings } from './types-bearer.ts';
 import type { CompatSettings } from './types-compat.ts';
 import type { ClientAuthSettings, ForwardedParam, IdpEndpoints, IdpTls, SigningKey } from './types-idp.ts';
 import type { Listeners } from './types-listen.ts';
 import type { KeyedRateLimit, RateLimit } from './types-rate.ts';
 import type { RefreshSettings } from './types-refresh.ts';
-import type { StoreSettings, TlsSettings } from './types-store.ts';
+import type { HealthSettings, ServiceTimeouts, ServiceTls } from './types-service.ts';
+import type { StoreSettings } from './types-store.ts';
 import type { WebSocketSettings } from './types-websocket.ts';
 
 /**
@@ -219,42 +221,19 @@ export type Idp = {
   readonly tls: IdpTls;
 };
 
-/** Bearer tokens that callers bring themselves (SPEC §7). */
-export type BearerSettings = {
-  /** False: the Authorization header of a request is ignored. */
-  readonly enabled: boolean;
-  /** One entry for each issuer. */
-  readonly issuers: readonly BearerIssuer[];
-  /** Validated tokens remembered; 0 = each request validates its token. */
-  readonly cacheEntries: number;
-};
-
-/** Whose tokens are accepted, and what they must look like. */
-export type BearerIssuer = {
-  /** Exact `iss`. */
-  readonly issuer: string;
-  /** Provider whose keys sign. */
-  readonly provider: string;
-  /** `aud` must contain one of these; not empty. */
-  readonly audiences: readonly string[];
-  readonly algs: readonly string[];
-  /** Accepted `typ`, lower case, without `application/`. */
-  readonly types: readonly string[];
-  readonly requiredScopes: readonly string[];
-  readonly clockSkewMs: number;
-  /** Provider whose claim mapping is used. */
-  readonly claimsLike: string;
-};
-
 /** Something the proxy sends requests to. */
 export type Service = {
   readonly name: string;
   /** Origins, e.g. `http://crud-a:8000`. */
   readonly urls: readonly string[];
   readonly token: { readonly source: 'session' | 'none' };
-  readonly timeouts: { readonly connectMs: number; readonly headersMs: number; readonly bodyIdleMs: number };
+  readonly timeouts: ServiceTimeouts;
   readonly pool: { readonly connections: number; readonly queue: number };
-  readonly tls: TlsSettings | undefined;
+  /** undefined = no address is ever given up on. */
+  readonly health: HealthSettings | undefined;
+  /** Further tries of an idempotent request of which nothing was sent. */
+  readonly retries: number;
+  readonly tls: ServiceTls | undefined;
 };
 
 /** One entry of routes.yaml, defaults filled in. Paths are in the grammar of D-39, alternatives expanded. */
@@ -277,6 +256,8 @@ export type Route = {
   readonly cacheControl: 'no-store' | 'upstream';
   readonly bodyMaxBytes: number;
   readonly rateLimit: KeyedRateLimit | undefined;
+  /** Deadlines that differ from the service's. */
+  readonly timeouts: Partial<ServiceTimeouts>;
   /** Exact method and canonical path without a session. */
   readonly public: readonly { readonly method: string; readonly path: string }[];
   readonly rewrite: { readonly prefix: string; readonly to: string } | undefined;

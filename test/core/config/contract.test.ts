@@ -47,13 +47,10 @@ idps.yaml:20:5 providers.staff.par
 idps.yaml:51:7 providers.customers.endpoints.par
 idps.yaml:57:5 providers.customers.dpop
 idps.yaml:78:3 bearer.dpop
-routes.yaml:8:5 services.crud_service.urls
 routes.yaml:9:5 services.crud_service.audience
 routes.yaml:10:5 services.crud_service.scopes
 routes.yaml:11:13 services.crud_service.token.source
 routes.yaml:11:31 services.crud_service.token.eager
-routes.yaml:14:5 services.crud_service.health
-routes.yaml:15:5 services.crud_service.retries
 routes.yaml:19:5 services.analytics_service.audience
 routes.yaml:20:5 services.analytics_service.scopes
 routes.yaml:21:5 services.analytics_service.require_any
@@ -64,7 +61,6 @@ routes.yaml:27:13 services.pdp_app.token.source
 routes.yaml:27:41 services.pdp_app.token.idp
 routes.yaml:64:5 routes[0].pdp
 routes.yaml:73:5 routes[1].pdp
-routes.yaml:80:5 routes[2].timeouts
 routes.yaml:117:5 routes[6].step_up
 routes.yaml:144:5 routes[10].path_mode
 pdp.yaml:4:1 points

@@ -164,6 +164,30 @@ const CASES: readonly Refusal[] = [
     ],
   },
   {
+    name: 'certificates that are not checked, but trusted',
+    sources: {
+      routes:
+        'version: 1\nservices:\n  api: {urls: ["https://api"], tls: {insecure: true, server_name: api}}\n  old: {urls: ["http://old"], tls: {insecure: true}}\n',
+    },
+    lines: [
+      'routes.yaml:3:67 services.api.tls.server_name: has no meaning with insecure: true, expected one of the two, remove insecure',
+      'routes.yaml:4:31 services.old.tls: tls with an http:// URL, expected https://, change the URL or remove tls',
+    ],
+  },
+  {
+    name: 'deadlines of a route that nothing keeps',
+    sources: {
+      routes: routes(
+        '  - {id: a, paths: [/a], timeouts: {headers: 1s}}\n  - {id: b, paths: [/b], target_service: api, websocket: {}, timeouts: {connect: 1s, body_idle: 1s, total: 1s}}\n',
+      ),
+    },
+    lines: [
+      'routes.yaml:5:26 routes[0].timeouts: deadlines without target_service, expected a service, add target_service or remove timeouts',
+      'routes.yaml:6:97 routes[1].timeouts.body_idle: has no meaning for a WebSocket, expected websocket.idle, remove the line',
+      'routes.yaml:6:108 routes[1].timeouts.total: has no meaning for a WebSocket, expected websocket.idle, remove the line',
+    ],
+  },
+  {
     name: 'bearer tokens where nobody accepts them, and on a proxied route',
     sources: {
       routes: routes(
@@ -192,14 +216,12 @@ const CASES: readonly Refusal[] = [
     name: 'features of later versions',
     sources: {
       routes:
-        'version: 1\nservices:\n  api: {urls: ["http://a:1", "http://b:1"], audience: x, token: {source: exchange}, tls: {insecure: true}}\nroutes:\n  - {id: a, paths: [/a], pdp: x, step_up: {max_age: 1m}, path_mode: opaque, strip_prefix: /a}\n',
+        'version: 1\nservices:\n  api: {urls: ["http://a:1"], audience: x, token: {source: exchange}}\nroutes:\n  - {id: a, paths: [/a], pdp: x, step_up: {max_age: 1m}, path_mode: opaque, strip_prefix: /a}\n',
       pdp: 'version: 1\npoints: {main: {url: "http://pdp:8181"}}\n',
     },
     lines: [
-      'routes.yaml:3:9 services.api.urls: not available in this version, expected one URL, remove the line',
-      'routes.yaml:3:45 services.api.audience: not available in this version, expected no such key, remove the line',
-      'routes.yaml:3:66 services.api.token.source: not available in this version, expected session or none, remove the line',
-      'routes.yaml:3:91 services.api.tls.insecure: not available in this version, expected false, remove the line',
+      'routes.yaml:3:31 services.api.audience: not available in this version, expected no such key, remove the line',
+      'routes.yaml:3:52 services.api.token.source: not available in this version, expected session or none, remove the line',
       'routes.yaml:5:26 routes[0].pdp: not available in this version, expected no such key, remove the line',
       'routes.yaml:5:34 routes[0].step_up: not available in this version, expected no such key, remove the line',
       'routes.yaml:5:58 routes[0].path_mode: not available in this version, expected strict, remove the line',

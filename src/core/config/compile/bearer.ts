@@ -1,5 +1,6 @@
 import { durationMs } from '../schema/units.ts';
-import type { BearerIssuer, Config } from '../types.ts';
+import type { Config } from '../types.ts';
+import type { BearerIssuer } from '../types-bearer.ts';
 import type { CompileContext } from './context.ts';
 
 type Input = NonNullable<CompileContext['idps']['sections']['bearer']>;

@@ -2,10 +2,11 @@ import { expandRoutePath, pathBase, patternMatches } from '../schema/route-path.
 import { durationMs, sizeBytes } from '../schema/units.ts';
 import { canonicalHost, isAtOrBelow } from '../schema/web.ts';
 import type { Route, Service, Site } from '../types.ts';
-import { type CompileContext, compileTls } from './context.ts';
+import type { CompileContext } from './context.ts';
 import { compileAddresses } from './listen.ts';
 import { compileRouteRateLimit } from './rate-limits.ts';
 import { checkConflicts, type IndexedRoute } from './route-conflicts.ts';
+import { compileRouteTimeouts, compileServiceTls } from './service-options.ts';
 import { hostMatches } from './sites.ts';
 import { compileWebSocket } from './websocket.ts';
 
@@ -21,11 +22,7 @@ export function compileServices(context: CompileContext): readonly Service[] {
 }
 
 function compileService(context: CompileContext, name: string, input: ServiceInput): Service {
-  const path = ['services', name, 'tls'];
   const urls = input.urls.map((url) => new URL(url).origin);
-  if (Object.keys(input.tls ?? {}).some((key) => key !== 'insecure') && urls.some((url) => url.startsWith('http:'))) {
-    context.routes.fail(path, 'tls with an http:// URL', 'https://', 'change the URL or remove tls');
-  }
   const { timeouts } = input;
   return {
     name,
@@ -35,9 +32,12 @@ function compileService(context: CompileContext, name: string, input: ServiceInp
       connectMs: durationMs(timeouts.connect),
       headersMs: durationMs(timeouts.headers),
       bodyIdleMs: durationMs(timeouts.body_idle),
+      totalMs: timeouts.total === undefined ? undefined : durationMs(timeouts.total),
     },
     pool: input.pool,
-    tls: input.tls && compileTls(context, context.routes, path, input.tls),
+    health: input.health && { failures: input.health.failures, ejectMs: durationMs(input.health.eject) },
+    retries: input.retries,
+    tls: compileServiceTls(context, name, urls, input.tls),
   };
 }
 
@@ -85,6 +85,7 @@ function compileRoute(
     cacheControl: input.cache_control ?? defaults.cache_control,
     bodyMaxBytes: sizeBytes(bodyMax),
     rateLimit: compileRouteRateLimit(context, input, input.auth ?? defaults.auth, index),
+    timeouts: compileRouteTimeouts(context, input, index),
     public: input.public ?? [],
     rewrite: input.rewrite,
     webSocket: compileWebSocket(context, input, index),

@@ -11,6 +11,11 @@ const timeouts = {
   connect: duration('Connecting', '10ms', '5m').default('2s'),
   headers: duration('Until the headers of the answer', '10ms', '1h').default('15s'),
   body_idle: duration('Silence within a body', '10ms', '1h').default('60s'),
+  total: duration(
+    'The whole request, to the last byte of its answer; without it there is no such limit',
+    '10ms',
+    '24h',
+  ),
 };
 
 const service = section('One service', {
@@ -30,14 +35,14 @@ const service = section('One service', {
     eager: flag('Obtain it at login').default(false),
     idp: name('Provider for client_credentials').optional(),
   }).prefault({}),
-  timeouts: section('Deadlines', timeouts).prefault({}),
+  timeouts: section('Deadlines', { ...timeouts, total: timeouts.total.optional() }).prefault({}),
   pool: section('Connections', {
-    connections: integer('Open at once', 1, 10_000).default(64),
+    connections: integer('Open at once to each address', 1, 10_000).default(64),
     queue: integer('Requests that wait for one', 0, 100_000).default(1024),
   }).prefault({}),
-  health: section('Passive health', {
-    failures: integer('Failures in a row', 1, 1000),
-    eject: duration('Pause after them', '100ms', '1h'),
+  health: section('Passive health of each address', {
+    failures: integer('Failures in a row until it gets no more requests', 1, 1000),
+    eject: duration('Then a single request tries it again', '100ms', '1h'),
   }).optional(),
   retries: integer('Further tries of idempotent requests that sent nothing', 0, 5).default(0),
   tls: section('TLS of https origins', {
@@ -123,6 +128,7 @@ const route = section('One route', {
     connect: timeouts.connect.optional(),
     headers: timeouts.headers.optional(),
     body_idle: timeouts.body_idle.optional(),
+    total: timeouts.total.optional(),
   }).optional(),
   rewrite: section('Replaces the beginning of the path', {
     prefix: ownPath('Beginning of every path of this route', true),
