@@ -21,6 +21,8 @@ export const LIMITS = {
   transactionCookiesMaxBytes: 4_096,
   /** Largest answer read of a provider: metadata, JWKS, token, userinfo (D-35). */
   idpResponseMaxBytes: 1_048_576,
+  /** How long an idle connection to a provider is kept for the next call. */
+  idpKeepAliveMs: 2_000,
   /** Keys accepted of one JWKS. */
   jwksKeysMax: 64,
   /** Largest token kept (R-013). */
@@ -39,6 +41,12 @@ export const LIMITS = {
   logoutTokensMax: 64,
   /** Unknown sessions of front-channel logouts that one process remembers in a second, for logins under way. */
   frontchannelMarksPerSecond: 20,
+  /** Outages of one of a provider's endpoints in a row, after which its calls fail at once for a while. */
+  breakerFailures: 10,
+  /** That while: short, because what comes back is wanted back. */
+  breakerPauseMs: 2_000,
+  /** Endpoints of one provider that are told apart. */
+  breakerEndpointsMax: 32,
   /** Pause after a failed read of a JWKS: no caller's token makes us ask a dead provider more often. */
   jwksRetryMs: 2_000,
   /** Cool-down between JWKS refetches for an unknown `kid` (R-092). */

@@ -1,5 +1,6 @@
 import { Agent, fetch as undiciFetch } from 'undici';
 import { SallyportError } from './errors.ts';
+import { LIMITS } from './limits.ts';
 
 /** What an outbound request may say. Text bodies only: nothing we send is anything else. */
 export type OutboundRequest = {
@@ -52,7 +53,9 @@ export function createOutbound(options: OutboundOptions): Outbound {
     bodyTimeout: options.totalTimeoutMs,
     connections: 32,
     pipelining: 1,
-    keepAliveTimeout: 10_000,
+    keepAliveTimeout: LIMITS.idpKeepAliveMs,
+    // The provider may ask for less, not for more.
+    keepAliveMaxTimeout: LIMITS.idpKeepAliveMs,
     maxResponseSize: options.bodyMaxBytes,
   });
   return {

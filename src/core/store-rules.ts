@@ -68,9 +68,15 @@ export function sealedBytes(fields: Iterable<SealedField>): number {
   return bytes;
 }
 
-/** The error for a record above `sessionRecordMaxBytes`; nothing was written. */
+/**
+ * The error for a record above `sessionRecordMaxBytes`; nothing was written. What fills a record is what a provider
+ * sent: claims and tokens.
+ */
 export function recordTooLarge(maxBytes: number): SallyportError {
-  return new SallyportError('internal_error', { detail: `session record exceeds ${maxBytes} bytes` });
+  return new SallyportError('idp_bad_response', {
+    detail: `session record exceeds ${maxBytes} bytes`,
+    publicDetail: 'The identity provider sends more about this account than a session can hold. Tell the operator.',
+  });
 }
 
 /** The error for a creation whose locator exists: 256 random bits do not collide, so the caller is wrong. */

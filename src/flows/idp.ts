@@ -8,6 +8,7 @@ import type { Logger } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { createOutbound, type OutboundFetch } from '../core/outbound.ts';
 import { compileClientAuth, presentsCertificate } from './client-auth.ts';
+import { withBreaker } from './idp-breaker.ts';
 import { createIdpKeys } from './idp-keys.ts';
 import { explicitMetadata, isLoopbackHttp, type RequestOptions, readMetadata } from './idp-metadata.ts';
 
@@ -58,7 +59,7 @@ export function createIdp(options: IdpOptions): IdpRuntime {
     bodyMaxBytes: LIMITS.idpResponseMaxBytes,
     ...idp.tls,
   });
-  const fetch = withoutOutages(measured(options, outbound.fetch));
+  const fetch = withoutOutages(withBreaker(measured(options, outbound.fetch), clock));
   const insecure = isLoopbackHttp(idp.issuer) || idp.backchannelUrl?.startsWith('http:') === true;
   const requestOptions = { [oauth.customFetch]: fetch, [oauth.allowInsecureRequests]: insecure };
   const source = createMetadataSource(options, requestOptions);

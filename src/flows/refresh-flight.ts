@@ -1,6 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { LoginSettings } from '../core/config/types.ts';
 import type { RefreshSettings } from '../core/config/types-refresh.ts';
+import { isSallyportError, type SallyportError } from '../core/errors.ts';
 import { type ChangeWaiter, type Lease, takeLease } from '../core/lease.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { Session, Sessions } from '../core/services.ts';
@@ -155,15 +156,23 @@ async function take(
   if (denial !== undefined) {
     return end(flight, services, rotated.record, 'denied', `login.allow: ${denial}`, refreshToken);
   }
-  const { idToken = cold.idToken, ...fresh } = tokens;
-  const written = await records.write(handle, session.locator, rotated.record, {
+  const { idToken = rotated.record.cold.idToken, ...fresh } = tokens;
+  const change = {
     hot: { ...rotated.record.hot, ...fresh },
-    cold: { ...cold, idToken },
+    cold: { ...rotated.record.cold, idToken },
     ...(rotated.record.backoff.failures > 0 && { backoff: NO_BACKOFF }),
-  });
+  };
+  const written = await records.write(handle, session.locator, rotated.record, change).catch(asTooMuch);
+  if (written instanceof Error) return keep(flight, services, rotated.record, written);
   if (written.kind !== 'written') return lose(flight, services, written.kind, [refreshToken, tokens.accessToken]);
   events.renewed(session);
   return { kind: 'renewed' };
+}
+
+/** An answer that does not fit into a session is as unusable as a broken one; an outage of the store is passed on. */
+function asTooMuch(error: unknown): SallyportError {
+  if (isSallyportError(error) && error.code === 'idp_bad_response') return error;
+  throw error;
 }
 
 async function readAnswer(answer: Extract<GrantAnswer, { kind: 'granted' }>): Promise<RefreshedTokens | Error> {

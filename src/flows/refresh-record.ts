@@ -35,7 +35,8 @@ export type RefreshRecords = {
   read(handle: string, locator: string): Promise<RefreshRecord | undefined>;
   /**
    * Write at the revision that was read. Where the revision has moved on, but the tokens are still those of `record`,
-   * something else was written and the change is made there. While the store is down, a change of the tokens is tried
+   * something else was written and the change is made there. So is a rotation while the record holds the refresh token
+   * that was spent for it: whatever else has come meanwhile, its successor is the only good one. While the store is down, a change of the tokens is tried
    * again: the refresh token that it holds may be the only good one.
    * @throws store_unavailable after LIMITS.refreshStoreMs, or once `isClosing`.
    */
@@ -86,20 +87,22 @@ async function writeRecord(
   change: RecordChange,
 ): Promise<Written> {
   const until = services.clock.now() + LIMITS.refreshStoreMs;
-  const sealed = sealChange(services.ring, handle, locator, change);
-  const wanted = { ...record, ...change };
-  const movesOn = !holds(record, wanted);
+  let wanted = change;
+  const movesOn = !holds(record, { ...record, ...change });
   for (let base = record; ; ) {
     try {
+      const sealed = sealChange(services.ring, handle, locator, wanted);
       const outcome = await services.store.update(locator, base.revision, sealed, services.clock.now());
       if (outcome === 'gone') return { kind: 'gone' };
       if (outcome === 'written')
-        return { kind: 'written', record: { ...base, ...change, revision: base.revision + 1 } };
+        return { kind: 'written', record: { ...base, ...wanted, revision: base.revision + 1 } };
       const found = await readRecord(services, handle, locator);
       if (found === undefined) return { kind: 'gone' };
       // The answer to an earlier attempt was lost, not the write.
-      if (movesOn && holds(found, wanted)) return { kind: 'written', record: found };
-      if (!holds(found, record)) return { kind: 'superseded' };
+      if (movesOn && holds(found, { ...record, ...wanted })) return { kind: 'written', record: found };
+      if (isSuccessor(found, record, wanted))
+        wanted = { cold: { ...found.cold, refreshToken: wanted.cold?.refreshToken } };
+      else if (!holds(found, record)) return { kind: 'superseded' };
       base = found;
     } catch (error) {
       if (!movesOn || !isOutage(error) || services.isClosing() || services.clock.now() >= until) throw error;
@@ -114,6 +117,16 @@ function sealChange(ring: KeyRing, handle: string, locator: string, { hot, cold,
     ...(cold && { cold: sealPart(ring, handle, locator, 'c', cold) }),
     ...(backoff && { backoff: formatBackoff(backoff) }),
   };
+}
+
+/**
+ * A rotation of the very refresh token that is still in the record. The access token there may be another by now: that
+ * of an earlier holder who stored the refresh token, stood still, and came back to store the rest.
+ */
+function isSuccessor(found: RefreshRecord, record: RefreshRecord, { hot, cold }: RecordChange): boolean {
+  const { refreshToken: spent } = record.cold;
+  const isRotation = hot === undefined && cold?.refreshToken !== undefined && cold.refreshToken !== spent;
+  return isRotation && found.cold.refreshToken === spent;
 }
 
 /** The same tokens: nobody else's refresh lies between the two. */

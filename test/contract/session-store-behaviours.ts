@@ -140,15 +140,15 @@ export const RECORD_BEHAVIOURS: readonly StoreBehaviour[] = [
     run: async ({ store, now }) => {
       const tooMuch = Buffer.alloc(LIMITS.sessionRecordMaxBytes);
       const oversized = creationAt(now, { hot: tooMuch });
-      await assert.rejects(store.create(oversized), hasCode('internal_error'));
+      await assert.rejects(store.create(oversized), hasCode('idp_bad_response'));
       assert.equal(await store.readHot(oversized.locator, now), undefined);
       const creation = creationAt(now);
       await store.create(creation);
-      await assert.rejects(store.update(creation.locator, 1, { hot: tooMuch }, now), hasCode('internal_error'));
+      await assert.rejects(store.update(creation.locator, 1, { hot: tooMuch }, now), hasCode('idp_bad_response'));
       const half = Buffer.alloc(LIMITS.sessionRecordMaxBytes / 2);
       assert.equal(await store.update(creation.locator, 1, { tokens: new Map([['a', half]]) }, now), 'written');
       const second = store.update(creation.locator, 2, { tokens: new Map([['b', half]]) }, now);
-      await assert.rejects(second, hasCode('internal_error'));
+      await assert.rejects(second, hasCode('idp_bad_response'));
       const stored = await store.readAll(creation.locator, now);
       assert.deepEqual([stored?.revision, [...(stored?.tokens.keys() ?? [])]], [2, ['a']]);
       assert.equal(await store.update(creation.locator, 2, { tokens: new Map([['a', half]]) }, now), 'written');

@@ -52,7 +52,7 @@ describe('memory store bounds', () => {
     const fits = creationAt(NOW, { hot: Buffer.alloc(19), cold: undefined });
     assert.equal(await store.create(fits), 'created');
     const exceeds = creationAt(NOW, { hot: Buffer.alloc(20), cold: undefined });
-    await assert.rejects(store.create(exceeds), hasCode('internal_error'));
+    await assert.rejects(store.create(exceeds), hasCode('idp_bad_response'));
   });
 
   test('one user has at most a thousand sessions, those with the first end go', async () => {

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import { gzipSync } from 'node:zlib';
 import type { ErrorCode } from '../../src/core/errors.ts';
 import {
   answer,
@@ -42,6 +43,7 @@ export type ProviderFault = {
 
 const FORGED_SIGNATURE = Buffer.alloc(64, 7).toString('base64url');
 const MEBIBYTE = 1_048_576;
+const MANY_GROUPS = Array.from({ length: 30_000 }, (_, index) => `group-${index}`);
 
 /** Faults of the transport and of the token answer's form. */
 export const ANSWER_FAULTS: readonly ProviderFault[] = [
@@ -98,6 +100,15 @@ export const ANSWER_FAULTS: readonly ProviderFault[] = [
     name: 'bytes that are no gzip',
     code: 'idp_unavailable',
     token: answer(200, { 'content-type': 'application/json', 'content-encoding': 'gzip' }, '{}'),
+  },
+  {
+    name: 'a few bytes that unpack to 64 MiB',
+    code: 'idp_bad_response',
+    token: answer(
+      200,
+      { 'content-type': 'application/json', 'content-encoding': 'gzip' },
+      gzipSync(Buffer.alloc(64 * MEBIBYTE, ' ')),
+    ),
   },
   { name: 'a redirect', code: 'idp_bad_response', token: redirectToItself() },
   { name: 'a connection reset', code: 'idp_unavailable', token: reset() },
@@ -189,6 +200,18 @@ export const USERINFO_FAULTS: readonly ProviderFault[] = [
   userinfo('no such address', 'idp_bad_response', answer(404, {}, '')),
   userinfo('a redirect', 'idp_bad_response', answer(302, { location: '/userinfo-followed' }, '')),
   userinfo('401', 'idp_bad_response', answer(401, { 'www-authenticate': 'Bearer error="invalid_token"' }, '')),
+  userinfo('JSON null', 'idp_bad_response', answerJson(null)),
+  userinfo(
+    'more claims than a session can hold',
+    'idp_bad_response',
+    answerJson({ sub: 'u-alice', x: 'x'.repeat(300_000) }),
+  ),
+  userinfo(
+    'more groups than a session can hold',
+    'idp_bad_response',
+    answerJson({ sub: 'u-alice', groups: MANY_GROUPS }),
+  ),
+  userinfo('more than 1 MiB', 'idp_bad_response', fill(MEBIBYTE + 1)),
   userinfo('503', 'idp_unavailable', answer(503, {}, '')),
   userinfo('silence', 'service_timeout', hang()),
 ];

@@ -112,12 +112,12 @@ export async function openRefresh(scene: RefreshScene = {}) {
     find: async (): Promise<Session | undefined> => settled(sessions.find(handle, false)),
     record: async (): Promise<RefreshRecord | undefined> => records.read(handle, session.locator),
     /** Write tokens into the record, as another process does that was faster. */
-    async overtake(number: number): Promise<void> {
+    async overtake(number: number, refreshToken = `rt-${number}`): Promise<void> {
       const record = made(await records.read(handle, session.locator));
       const tokens = { accessToken: `at-${number}`, tokenIssuedAt: clock.now(), tokenExpiresAt: clock.now() + 600_000 };
       await records.write(handle, session.locator, record, {
         hot: { ...record.hot, ...tokens },
-        cold: { ...record.cold, refreshToken: `rt-${number}` },
+        cold: { ...record.cold, refreshToken },
       });
     },
   };

@@ -116,6 +116,16 @@ describe('an expired token', () => {
     assert.deepEqual(scene.sent, ['rt-0', 'rt-1']);
   });
 
+  test('an answer too large for a session is as good as none; its refresh token is kept, nobody is signed out', async () => {
+    const claims = { much: 'x'.repeat(LIMITS.sessionRecordMaxBytes) };
+    const large = granted(1, { principal: principalOf({ claims }) });
+    const scene = await openRefresh({ hot: EXPIRED, script: [() => large, () => granted(2)] });
+    assert.equal((await scene.refresh.renew(scene.handle, scene.session)).kind, 'stale');
+    scene.clock.time = NOW + 2_000;
+    assert.equal((await scene.refresh.renew(scene.handle, scene.session)).kind, 'fresh');
+    assert.deepEqual(scene.sent, ['rt-0', 'rt-1']);
+  });
+
   test('without an answer the request waits no longer than it may; the result is stored all the same', async () => {
     const { give, answer } = later();
     const scene = await openRefresh({ hot: EXPIRED, script: [answer] });
@@ -260,6 +270,22 @@ describe('tokens that have no place', () => {
     assert.deepEqual([renewal.session.hot.accessToken, scene.revoked], ['at-7', []]);
     assert.equal((await scene.record())?.cold.refreshToken, 'rt-7');
     assert.ok(scene.told.includes('superseded'));
+  });
+
+  test('are kept if an earlier holder comes back to store the rest of its own: only the last refresh token is good', async () => {
+    const scene = await openRefresh({
+      hot: EXPIRED,
+      script: [
+        async () => {
+          await scene.overtake(7, 'rt-0');
+          return granted(1);
+        },
+      ],
+    });
+    const renewal = await scene.refresh.renew(scene.handle, scene.session);
+    assert.ok(renewal.kind === 'fresh');
+    assert.deepEqual([renewal.session.hot.accessToken, scene.revoked], ['at-1', []]);
+    assert.deepEqual((await scene.record())?.cold, { refreshToken: 'rt-1', idToken: 'it-1' });
   });
 });
 

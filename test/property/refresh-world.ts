@@ -99,6 +99,11 @@ export const WAIT_MAX_MS = 3_000;
 /** Life of an access token. */
 export const TOKEN_MS = 30_000;
 
+// Made once: they cost more than the rest of a process, and hold nothing of a life.
+const RING = ringOf('k1');
+const IDENTITY = compileIdentityHeaders([], { onOversize: () => {}, onControl: () => {} });
+const LOG = createLog({ level: 'silent' });
+
 type Process = {
   readonly index: number;
   readonly sessions: Sessions;
@@ -120,6 +125,8 @@ export class RefreshWorld {
   generation = 0;
   isGrantRevoked = false;
   isProviderDown = false;
+  /** Somebody has signed out. */
+  isEnded = false;
   handle = '';
   /** Told about each token call as it begins, and each store command as it is done. */
   onCall: (call: TokenCall) => void = () => {};
@@ -194,11 +201,11 @@ export class RefreshWorld {
     const refresh = createRefresh({
       store,
       sessions,
-      ring: ringOf('k1'),
+      ring: RING,
       clock: this.time,
       timers,
-      identity: compileIdentityHeaders([], { onOversize: () => {}, onControl: () => {} }),
-      log: createLog({ level: 'silent' }),
+      identity: IDENTITY,
+      log: LOG,
       settings: { leadMs: 8_000, jitterMs: 2_000, waitMaxMs: WAIT_MAX_MS, backoff: { firstMs: 1_000, maxMs: 8_000 } },
       allow: { emailDomains: [], groups: [], roles: [] },
       events,
@@ -213,10 +220,10 @@ export class RefreshWorld {
   #sessionsOver(store: SessionStore): Sessions {
     return createSessions({
       store,
-      ring: ringOf('k1'),
+      ring: RING,
       clock: this.time,
       settings: { idleMs: 1_800_000, absoluteMs: 43_200_000, maxPerUser: 0, checkSlides: true, exposedClaims: [] },
-      identity: compileIdentityHeaders([], { onOversize: () => {}, onControl: () => {} }),
+      identity: IDENTITY,
       tombstoneTtlMs: 60_000,
       onBackgroundError: (error) => this.errors.push(error),
     });
@@ -347,7 +354,7 @@ export class RefreshWorld {
   async stored(): Promise<{ readonly accessToken: string; readonly refreshToken: string | undefined } | undefined> {
     const record = await createRefreshRecords({
       store: this.store,
-      ring: ringOf('k1'),
+      ring: RING,
       clock: this.time,
       timers: { schedule: () => () => {} },
       isClosing: () => true,
