@@ -8,6 +8,8 @@ import { LIMITS } from './core/limits.ts';
 import { isPreflight, type OriginRules } from './core/origin.ts';
 import { AMBIGUOUS, canonicalPath } from './core/path.ts';
 import type { Reply } from './core/problem.ts';
+import { createLocalLimiter, shareOf } from './core/rate-limit.ts';
+import { countWorkers } from './core/workers.ts';
 import { createBackchannelLogout, type ProviderRequest } from './flows/backchannel-logout.ts';
 import { finishLogin } from './flows/callback.ts';
 import type { FlowRequest, FlowServices } from './flows/flow.ts';
@@ -17,12 +19,15 @@ import { startLogin } from './flows/login.ts';
 import { logOut } from './flows/logout.ts';
 import { refreshNow } from './flows/refresh-endpoint.ts';
 import { describeSession } from './flows/session-info.ts';
+import { takeTelemetry } from './flows/telemetry.ts';
 
 /** One of our own addresses. */
 type Endpoint = {
   readonly methods: readonly string[];
   /** POST bodies are read for it. */
   readonly readsBody: boolean;
+  /** Absent: LIMITS.ownBodyMaxBytes. */
+  readonly bodyMaxBytes?: number;
   run(request: FlowRequest): Promise<Reply>;
 };
 
@@ -93,7 +98,22 @@ function compileEndpoints(services: FlowServices): ReadonlyMap<string, Endpoint>
       run: (request) => finishLogin(request, name, services),
     });
   }
+  const sink = createTelemetrySink(services);
+  if (sink !== undefined) endpoints.set(services.config.paths.telemetry, sink);
   return endpoints;
+}
+
+/** @returns undefined where it is off: its address is then like any other. */
+function createTelemetrySink(services: FlowServices): Endpoint | undefined {
+  const { telemetry: settings } = services.config;
+  if (settings === undefined) return undefined;
+  const sink = { settings, limiter: createLocalLimiter(shareOf(settings.rateLimit, countWorkers(services.config))) };
+  return {
+    methods: ['POST'],
+    readsBody: true,
+    bodyMaxBytes: settings.bodyMaxBytes,
+    run: (request) => takeTelemetry(request, services, sink),
+  };
 }
 
 async function runEndpoint(
@@ -113,7 +133,8 @@ async function runEndpoint(
   if (!endpoint.methods.includes(context.method)) {
     throw new SallyportError('method_not_allowed', { headers: [['allow', endpoint.methods.join(', ')]] });
   }
-  const body = endpoint.readsBody && context.method === 'POST' ? await readBody(exchange, LIMITS.ownBodyMaxBytes) : '';
+  const { readsBody, bodyMaxBytes = LIMITS.ownBodyMaxBytes } = endpoint;
+  const body = readsBody && context.method === 'POST' ? await readBody(exchange, bodyMaxBytes) : '';
   const request: FlowRequest = {
     context,
     site,

@@ -9,7 +9,11 @@ import { locationOf, newSessionOf, setCookies, verifyHandle } from './sign-in.ts
 import { USERS } from './world.ts';
 
 /** What is the same of every answer: CORS for listed origins alone, on refusals too (R-153). */
-export function checkCors(log: CaseLog, { origin, isHandshake, atVerify }: CsrfCase, response: RawResponse): void {
+export function checkCors(
+  log: CaseLog,
+  { origin, isHandshake, isPreflight, atVerify }: CsrfCase,
+  response: RawResponse,
+): void {
   const allow = valuesOf(response.headers, 'access-control-allow-origin');
   log.check(allow.length <= 1, `${allow.length} lines of Access-Control-Allow-Origin`);
   if (origin === undefined || !ALLOWED_ORIGINS.includes(origin)) {
@@ -17,8 +21,8 @@ export function checkCors(log: CaseLog, { origin, isHandshake, atVerify }: CsrfC
     const credentials = valuesOf(response.headers, 'access-control-allow-credentials');
     log.check(credentials.length === 0, 'Access-Control-Allow-Credentials to an origin that is not listed');
   }
-  // Allow answers of verify are for the gateway, and pages are no one's to read.
-  const isReadable = !isHandshake && !(atVerify && response.status === 200);
+  // Allow answers of verify are for the gateway; pages and the bodies of preflights are no one's to read.
+  const isReadable = !isHandshake && !(isPreflight && response.status >= 400) && !(atVerify && response.status === 200);
   const isPage = valuesOf(response.headers, 'content-type').some((type) => type.startsWith('text/html'));
   if (!isReadable || isPage || origin === undefined) return;
   log.check(

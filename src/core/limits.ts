@@ -89,6 +89,16 @@ export const LIMITS = {
   headerBlockValueMaxChars: 256,
   /** Keys that one rate limit counts in one process; beyond that the count that ends first is forgotten. */
   rateKeysMax: 20_000,
+  /** Samples in one request to the telemetry sink. */
+  telemetryBatchMax: 50,
+  /** Labels of one sample. */
+  telemetrySampleLabelsMax: 8,
+  /** Different names that the sink counts in one process. */
+  telemetryNamesMax: 100,
+  /** Different labels of one name. */
+  telemetryLabelsMax: 16,
+  /** Series that the sink keeps in one process, besides one for the overflow of each name. */
+  telemetrySeriesMax: 2_000,
   /** Addresses read of one X-Forwarded-For header. */
   forwardedForMax: 32,
   /** The names of services are resolved again so often. */

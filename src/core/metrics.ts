@@ -1,6 +1,7 @@
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { L1Counts } from './l1.ts';
 import type { StoreReadCounts } from './store.ts';
+import { TelemetrySeries } from './telemetry-series.ts';
 
 /** Plain numbers that the hot path raises; prom-client reads them when it is asked. */
 export type HotCounters = {
@@ -26,6 +27,8 @@ export type Metrics = {
   readonly refreshes: Counter<'idp' | 'outcome'>;
   /** Refreshes under way in this process. */
   readonly refreshesInFlight: Gauge;
+  /** Numbers of the front end (SPEC §13). */
+  readonly telemetry: TelemetrySeries;
   /** Prometheus text exposition. */
   exposition(): Promise<string>;
   /** The same as plain data, for the sum over several processes. */
@@ -105,6 +108,7 @@ export function createMetrics(sources: MetricSources): Metrics {
     }),
     logouts: new Counter({ name: 'sallyport_logouts_total', help: 'Sign-outs', labelNames: ['kind'], registers }),
     ...createRefreshMetrics(registers),
+    telemetry: new TelemetrySeries(registry),
     exposition: () => registry.metrics(),
     snapshot: () => registry.getMetricsAsJSON(),
   };

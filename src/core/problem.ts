@@ -1,7 +1,7 @@
 import type { Config } from './config/types.ts';
 import type { RequestContext } from './context.ts';
 import { ERRORS, type ErrorCode, type SallyportError } from './errors.ts';
-import type { HeaderPairs, OriginRules } from './origin.ts';
+import { type HeaderPairs, isPreflight, type OriginRules } from './origin.ts';
 import { type Page, type PageAction, renderPage } from './pages.ts';
 import type { SiteRuntime } from './sites.ts';
 
@@ -40,6 +40,8 @@ export type Replies = {
     body: object,
     headers?: HeaderPairs,
   ): Reply;
+  /** 204, CORS for an allowed origin. */
+  empty(context: RequestContext, site: SiteRuntime | undefined): Reply;
   /** 302, or 303 after a POST. */
   redirect(context: RequestContext, location: string, headers?: HeaderPairs): Reply;
   /** nosniff, referrer policy, CSP, no-store and HSTS of our own answers. */
@@ -70,7 +72,8 @@ export function compileReplies(config: Config, origin: OriginRules): Replies {
       ['content-type', type],
       ['content-security-policy', csp],
       ['cross-origin-resource-policy', 'same-origin'],
-      ...origin.corsHeaders(site, context.origin),
+      // A refused preflight allows nothing, and no script reads its body.
+      ...origin.corsHeaders(isPreflight(context.method, context) ? undefined : site, context.origin),
       ...headers,
     ],
     body: JSON.stringify(body),
@@ -80,6 +83,15 @@ export function compileReplies(config: Config, origin: OriginRules): Replies {
     problem: compileProblem(csp, html, json),
     page: (site, status, content, headers = []) => html(site, status, renderPage({ csp, ...content }), headers),
     json: (context, site, status, body, headers = []) => json(context, site, status, 'application/json', body, headers),
+    empty: (context, site) => ({
+      status: 204,
+      headers: [
+        ...common(site),
+        ['cross-origin-resource-policy', 'same-origin'],
+        ...origin.corsHeaders(site, context.origin),
+      ],
+      body: '',
+    }),
     redirect: (context, location, headers = []) => ({
       status: context.method === 'GET' || context.method === 'HEAD' ? 302 : 303,
       headers: [...common(undefined), ['content-security-policy', csp], ['location', location], ...headers],

@@ -6,6 +6,7 @@ import type { KeyedRateLimit, RateLimit } from './types-rate.ts';
 import type { RefreshSettings } from './types-refresh.ts';
 import type { HealthSettings, ServiceTimeouts, ServiceTls } from './types-service.ts';
 import type { StoreSettings } from './types-store.ts';
+import type { TelemetrySettings } from './types-telemetry.ts';
 import type { WebSocketSettings } from './types-websocket.ts';
 
 /**
@@ -64,6 +65,8 @@ export type Config = {
   readonly shutdown: { readonly unreadyMs: number; readonly drainMs: number };
   readonly log: LogSettings;
   readonly metrics: { readonly enabled: boolean };
+  /** undefined = off. */
+  readonly telemetry?: TelemetrySettings | undefined;
   readonly idps: readonly Idp[];
   /** Name of the default provider. */
   readonly defaultIdp: string;

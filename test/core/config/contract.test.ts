@@ -42,7 +42,6 @@ function contract(): Sources {
 const REFUSED = `
 settings.yaml:141:7 verify.profiles.analytics.service
 settings.yaml:164:3 csrf.cookie
-settings.yaml:199:3 telemetry_sink.enabled
 idps.yaml:20:5 providers.staff.par
 idps.yaml:51:7 providers.customers.endpoints.par
 idps.yaml:57:5 providers.customers.dpop

@@ -250,6 +250,19 @@ const CASES: readonly Refusal[] = [
     ],
   },
   {
+    name: 'a telemetry sink and logins that count what nobody knows yet, and a metric that has no such name',
+    sources: {
+      settings: settings(
+        'login:\n  rate_limit: {average: 1, period: 1s, burst: 1, key: user}\ntelemetry_sink:\n  enabled: true\n  rate_limit: {average: 1, period: 1s, burst: 1, key: session}\n  names: [lcp, "a-b"]\n',
+      ),
+    },
+    lines: [
+      'settings.yaml:9:55 login.rate_limit.key: "user" is not known here, expected client_ip, change it',
+      'settings.yaml:12:55 telemetry_sink.rate_limit.key: "session" is not known here, expected client_ip, change it',
+      'settings.yaml:13:16 telemetry_sink.names[1]: "a-b" cannot be the name of a metric, expected a letter, then letters, digits and _, at most 64, rename it',
+    ],
+  },
+  {
     name: 'features of later versions',
     sources: {
       settings: settings(

@@ -22,6 +22,7 @@ import {
 } from './settings.ts';
 import { compileSites } from './sites.ts';
 import { compileStore } from './store.ts';
+import { compileTelemetry } from './telemetry.ts';
 
 /**
  * Compile the checked files, with every check that concerns more than one key. Undefined if a section is missing
@@ -33,7 +34,8 @@ export function compileConfig(context: CompileContext): Omit<Config, 'files' | '
   const sites = compileSites(context, defaultIdp);
   const signingKeys = compileSigningKeys(context);
   const { logout, csrf, security_headers: security, shutdown, log, metrics } = sections;
-  return complete({
+  const telemetry = compileTelemetry(context);
+  const compiled = complete({
     sites,
     paths: compilePaths(context),
     listen: compileListen(context),
@@ -64,6 +66,7 @@ export function compileConfig(context: CompileContext): Omit<Config, 'files' | '
     services: compileServices(context),
     routes: compileRoutes(context, sites),
   });
+  return compiled && { ...compiled, telemetry };
 }
 
 function definedItems<Item>(items: readonly (Item | undefined)[] | undefined): readonly Item[] {

@@ -124,7 +124,8 @@ function compilePaths(
   input: RouteInput,
   index: number,
 ): readonly (readonly string[])[] {
-  const own = settings.sections.paths;
+  const { paths: own, telemetry_sink: telemetry } = settings.sections;
+  const sink = own !== undefined && telemetry?.enabled === true ? [own.telemetry] : [];
   return input.paths.map((written, at): readonly string[] => {
     const path = ['routes', index, 'paths', at];
     const result = expandRoutePath(written);
@@ -134,7 +135,8 @@ function compilePaths(
       const prefix = [own?.auth, own?.api_auth].find(
         (prefix) => prefix !== undefined && isAtOrBelow(pathBase(pattern), prefix),
       );
-      const taken = prefix ?? [...(own?.health ?? []), ...(own?.verify ?? [])].find((address) => address === pattern);
+      const taken =
+        prefix ?? [...(own?.health ?? []), ...(own?.verify ?? []), ...sink].find((address) => address === pattern);
       if (taken === undefined) continue;
       routes.fail(
         path,

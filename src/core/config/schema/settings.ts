@@ -136,9 +136,9 @@ export const settingsSchema = section('The service itself', {
   telemetry_sink: section('Sink for numbers of the front end', {
     enabled: flag('Accept them').default(false),
     body_bytes: size('Largest body', '1KiB', '1MiB').default('16KiB'),
-    rate_limit: keyedRateLimit.optional(),
-    names: words('Names that are accepted').default([]),
-    label_values_max: integer('Different values of one label', 1, 10_000).default(50),
+    rate_limit: keyedRateLimit.default({ average: 60, period: '1m', burst: 20, key: 'client_ip' }),
+    names: words('Names that are accepted; empty = any').default([]),
+    label_values_max: integer('Different values of one label; further ones count as `other`', 1, 10_000).default(50),
   }).optional(),
   log: section('Log', {
     level: choice('Least level', ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent']).default('info'),
