@@ -12,6 +12,7 @@ import { createLocalLimiter, shareOf } from './core/rate-limit.ts';
 import { countWorkers } from './core/workers.ts';
 import { createBackchannelLogout, type ProviderRequest } from './flows/backchannel-logout.ts';
 import { finishLogin } from './flows/callback.ts';
+import { signInWithPassword } from './flows/direct-grant.ts';
 import type { FlowRequest, FlowServices } from './flows/flow.ts';
 import { createFrontchannelLogout } from './flows/frontchannel-logout.ts';
 import { compileKeySetReply } from './flows/jwks.ts';
@@ -19,6 +20,7 @@ import { startLogin } from './flows/login.ts';
 import { logOut } from './flows/logout.ts';
 import { refreshNow } from './flows/refresh-endpoint.ts';
 import { describeSession } from './flows/session-info.ts';
+import { exchangeForScript } from './flows/spa-callback.ts';
 import { takeTelemetry } from './flows/telemetry.ts';
 
 /** One of our own addresses. */
@@ -73,9 +75,11 @@ export function compilePublicHandler(
 
 function compileEndpoints(services: FlowServices): ReadonlyMap<string, Endpoint> {
   const { auth, apiAuth } = services.config.paths;
+  const { directGrant, spaCallback } = services.config.compat;
+  const password: Run = (request) => signInWithPassword(request, services);
   const logout: Endpoint = { methods: ['GET', 'POST'], readsBody: true, run: (request) => logOut(request, services) };
   const endpoints = new Map<string, Endpoint>([
-    [`${auth}/login`, { methods: ['GET'], readsBody: false, run: (request) => startLogin(request, services) }],
+    [`${auth}/login`, byMethod((request) => startLogin(request, services), directGrant && password)],
     [`${auth}/refresh`, { methods: ['POST'], readsBody: true, run: (request) => refreshNow(request, services) }],
     [`${auth}/logout`, logout],
     [`${apiAuth}/logout`, logout],
@@ -92,11 +96,11 @@ function compileEndpoints(services: FlowServices): ReadonlyMap<string, Endpoint>
   if (leaveByFrame !== undefined)
     endpoints.set(`${auth}/frontchannel-logout`, { methods: ['GET'], readsBody: false, run: leaveByFrame });
   for (const { name, callbackPath } of services.config.idps) {
-    endpoints.set(callbackPath, {
-      methods: ['GET'],
-      readsBody: false,
-      run: (request) => finishLogin(request, name, services),
-    });
+    const script: Run = (request) => exchangeForScript(request, name, services);
+    endpoints.set(
+      callbackPath,
+      byMethod((request) => finishLogin(request, name, services), spaCallback && script),
+    );
   }
   const sink = createTelemetrySink(services);
   if (sink !== undefined) endpoints.set(services.config.paths.telemetry, sink);
@@ -114,6 +118,15 @@ function createTelemetrySink(services: FlowServices): Endpoint | undefined {
     bodyMaxBytes: settings.bodyMaxBytes,
     run: (request) => takeTelemetry(request, services, sink),
   };
+}
+
+type Run = Endpoint['run'];
+
+/** @param post undefined = no such method. */
+function byMethod(get: Run, post: Run | undefined): Endpoint {
+  if (post === undefined) return { methods: ['GET'], readsBody: false, run: get };
+  const run: Run = (request) => (request.context.method === 'POST' ? post(request) : get(request));
+  return { methods: ['GET', 'POST'], readsBody: true, run };
 }
 
 async function runEndpoint(

@@ -217,8 +217,11 @@ function createFlowTools(
   { config, log }: Ground,
   store: SessionStore,
   ring: KeyRing,
-): Pick<FlowServices, 'cookies' | 'tokenCookies' | 'loginLimit'> {
+): Pick<FlowServices, 'cookies' | 'tokenCookies' | 'loginLimit' | 'directGrant'> {
+  const { directGrant } = config.compat;
+  const grantLimit = createStoreLimiter('grant', directGrant?.rateLimit, store, ring);
   return {
+    directGrant: directGrant && grantLimit && { limit: grantLimit, returnToken: directGrant.returnToken },
     cookies: compileCookies(config),
     tokenCookies: compileTokenCookies(config, ring, log),
     loginLimit: createStoreLimiter('login', config.login.rateLimit, store, ring),

@@ -13,6 +13,10 @@ export const LIMITS = {
   queryValueMaxChars: 4_096,
   /** Longest `state` that is looked at. */
   stateMaxChars: 256,
+  /** Longest user name of a direct access grant. */
+  usernameMaxChars: 320,
+  /** Longest password of one. */
+  passwordMaxChars: 1_024,
   /** Longest authorization code that is passed on. */
   codeMaxChars: 4_096,
   /** Longest `return_to`. */

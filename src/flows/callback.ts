@@ -1,19 +1,17 @@
 import * as oauth from 'oauth4webapi';
-import { findHandle } from '../core/cookie.ts';
 import { sha256Base64url } from '../core/crypto.ts';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';
 import { hasFetchMetadata } from '../core/origin.ts';
 import type { Reply } from '../core/problem.ts';
 import { parseForm } from '../core/query.ts';
-import type { NewSession, Session } from '../core/services.ts';
-import { buildPrincipal, type Claims, findLoginDenial } from './claims.ts';
+import type { Session } from '../core/services.ts';
 import { cookiesOf, type FlowRequest, type FlowServices, getIdp, tokenCookieHeaders } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
 import { redirectUri } from './login.ts';
 import { countLogin, loopHeaders } from './loop-guard.ts';
-import { retireGrant } from './restore.ts';
-import { exchangeCode, fetchUserinfo, revokeInBackground, safeCode, type TokenSet } from './tokens.ts';
+import { findCurrentSession, openSession, replaceSession } from './new-session.ts';
+import { exchangeCode, safeCode } from './tokens.ts';
 import { findTransaction, type Transaction, transactionCookie, transactionValues } from './transaction.ts';
 
 /**
@@ -25,7 +23,7 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
   const { context, site } = request;
   refuseOddArrivals(request);
   const params = parseCallback(context.query);
-  const current = await findCurrent(request, services);
+  const current = await findCurrentSession(request, services);
   const transaction = await openCallback(request, params, idpName, current, services);
   if ('status' in transaction) return transaction;
   const runtime = getIdp(services, idpName);
@@ -44,7 +42,7 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
       },
       services.clock.now(),
     );
-    const { handle, session } = await storeSession(request, runtime, transaction, tokens, services);
+    const { handle, session } = await openSession(request, runtime, tokens, transaction.startedAt, services);
     if (current !== undefined) await replaceSession(current, services);
     services.metrics.logins.inc({ idp: idpName, outcome: 'ok' });
     const cookies = cookiesOf(services, site);
@@ -77,12 +75,6 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
   }
 }
 
-/** The session of this browser before; nor may its refresh cookie bring it back. */
-async function replaceSession(session: Session, services: FlowServices): Promise<void> {
-  await retireGrant(session, services);
-  await services.sessions.replace(session);
-}
-
 /** Prefetches and frames must not redeem a code; the callback lives on the login host only (R-060). */
 function refuseOddArrivals({ context, site, host }: FlowRequest): void {
   const { secFetchDest, secFetchMode, secPurpose } = context;
@@ -111,14 +103,6 @@ function parseCallback(query: string): ReadonlyMap<string, string> {
     refuse('malformed code');
   if (params.get('error') === '') refuse('empty error');
   return params;
-}
-
-/** This browser's live session, if any. A conflicting or unknown cookie is none. */
-async function findCurrent({ context, site }: FlowRequest, services: FlowServices): Promise<Session | undefined> {
-  const handle = findHandle(context.cookie, site.site.cookie.name);
-  if (handle.length !== LIMITS.handleLength) return undefined;
-  const session = await services.sessions.find(handle, false);
-  return session?.hot.site === site.site.name ? session : undefined;
 }
 
 /** The transaction, consumed; or where a stale or repeated callback of a signed-in browser goes (SPEC §2.2). */
@@ -197,87 +181,4 @@ function silentFailure(
   const target = new URL(transaction.returnTo, site.site.publicUrl);
   target.searchParams.set('error', 'login_required');
   return services.replies.redirect(context, target.href, headers);
-}
-
-async function storeSession(
-  request: FlowRequest,
-  runtime: IdpRuntime,
-  transaction: Transaction,
-  tokens: TokenSet,
-  services: FlowServices,
-): Promise<{ readonly handle: string; readonly session: Session }> {
-  try {
-    const created = await services.sessions.create(await newSession(request, runtime, transaction, tokens, services));
-    if (created === undefined) {
-      services.audit('session_ended_by_tombstone', {
-        request_id: request.context.requestId,
-        site: request.site.site.name,
-        idp: runtime.idp.name,
-        client_ip: request.clientIp,
-      });
-      throw new SallyportError('callback_invalid', {
-        detail: 'a logout overtook this login',
-        publicDetail: 'You were signed out while this sign-in was under way. Start it again.',
-      });
-    }
-    const { principal } = created.session.hot;
-    services.audit('login', {
-      request_id: request.context.requestId,
-      site: request.site.site.name,
-      idp: runtime.idp.name,
-      issuer: principal.issuer,
-      subject: principal.subject,
-      session: created.session.publicId,
-      client_ip: request.clientIp,
-    });
-    return created;
-  } catch (error) {
-    // Nobody will ever use these tokens: take them back (CB-087).
-    revokeInBackground(services, runtime, [tokens.refreshToken, tokens.accessToken]);
-    throw error;
-  }
-}
-
-async function newSession(
-  request: FlowRequest,
-  runtime: IdpRuntime,
-  transaction: Transaction,
-  tokens: TokenSet,
-  services: FlowServices,
-): Promise<NewSession> {
-  const { claims } = tokens;
-  const userinfo = runtime.idp.userinfo
-    ? await fetchUserinfo(runtime, tokens.accessToken, String(claims['sub']))
-    : undefined;
-  const principal = buildPrincipal(runtime.idp, claims, userinfo);
-  const denial = findLoginDenial(principal, services.config.login.allow);
-  if (denial !== undefined) {
-    throw new SallyportError('login_denied', {
-      detail: `login.allow: ${denial}`,
-      publicDetail: 'This account may not use this site. Sign in with another account, or ask the operator.',
-    });
-  }
-  return {
-    hot: {
-      site: request.site.site.name,
-      idp: runtime.idp.name,
-      principal,
-      accessToken: tokens.accessToken,
-      tokenType: tokens.tokenType,
-      tokenIssuedAt: tokens.issuedAt,
-      tokenExpiresAt: tokens.expiresAt,
-      renewable: tokens.refreshToken !== undefined,
-      scopes: tokens.scopes,
-      sid: optionalText(claims, 'sid'),
-      acr: optionalText(claims, 'acr'),
-      authTime: typeof claims['auth_time'] === 'number' ? claims['auth_time'] * 1000 : services.clock.now(),
-    },
-    cold: { refreshToken: tokens.refreshToken, idToken: tokens.idToken },
-    startedAt: transaction.startedAt,
-  };
-}
-
-function optionalText(claims: Claims, name: string): string | undefined {
-  const value = claims[name];
-  return typeof value === 'string' && value !== '' ? value : undefined;
 }

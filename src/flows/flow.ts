@@ -49,6 +49,8 @@ export type FlowServices = {
   readonly metrics: Metrics;
   /** How often one address may begin a login; undefined = as often as it likes. */
   readonly loginLimit: RateLimiter | undefined;
+  /** undefined = nobody signs in with a password here. */
+  readonly directGrant: { readonly limit: RateLimiter; readonly returnToken: boolean } | undefined;
 };
 
 /** The cookies of one site. */

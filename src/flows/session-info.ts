@@ -56,19 +56,22 @@ function describe(
   // A token that cannot be renewed ends the session for every use of it.
   const tokenEnd = hot.renewable ? Number.POSITIVE_INFINITY : hot.tokenExpiresAt;
   const idleEnd = (slide ? now : lastSeenAt) + hot.idleMs;
-  const user: Record<string, unknown> = {};
-  for (const name of services.config.session.exposedClaims) {
-    if (Object.hasOwn(hot.principal.claims, name)) user[name] = hot.principal.claims[name];
-  }
   return {
     authenticated: true,
-    user,
+    user: exposedUser(session, services),
     idp: hot.idp,
     expires_in: secondsUntil(Math.min(idleEnd, hot.absoluteAt, tokenEnd), now),
     absolute_expires_in: secondsUntil(hot.absoluteAt, now),
     login_url: site.loginUrl,
     logout_url: site.logoutUrl,
   };
+}
+
+/** The claims that scripts may see (`session.exposed_claims`, R-125). */
+export function exposedUser({ hot }: Session, { config }: FlowServices): Readonly<Record<string, unknown>> {
+  const { claims } = hot.principal;
+  const names = config.session.exposedClaims.filter((name) => Object.hasOwn(claims, name));
+  return Object.fromEntries(names.map((name) => [name, claims[name]]));
 }
 
 /** No custom header is asked of a GET; who may read is decided by where the request comes from (R-126, R-156). */

@@ -18,7 +18,7 @@ export type TokenSet = {
   readonly expiresAt: number;
   readonly scopes: readonly string[];
   readonly refreshToken: string | undefined;
-  readonly idToken: string;
+  readonly idToken: string | undefined;
   readonly claims: Claims;
 };
 
@@ -38,7 +38,6 @@ export type CodeExchange = {
  * unusable answer, service_timeout and idp_unavailable as the outbound client says.
  */
 export async function exchangeCode(runtime: IdpRuntime, exchange: CodeExchange, now: number): Promise<TokenSet> {
-  const { idp } = runtime;
   try {
     const response = await callAsClient(runtime, {
       endpoint: 'token',
@@ -54,34 +53,64 @@ export async function exchangeCode(runtime: IdpRuntime, exchange: CodeExchange, 
       requireIdToken: true,
       ...(exchange.maxAgeS === undefined ? {} : { maxAge: exchange.maxAgeS }),
     });
-    const idToken = result.id_token;
-    const claims = oauth.getValidatedIdTokenClaims(result);
-    if (idToken === undefined || claims === undefined)
-      throw new SallyportError('callback_invalid', { detail: 'no ID token' });
-    await verifySignature(runtime, idToken, result.access_token, claims, now);
-    checkSubject(claims);
-    checkTokenType(result.token_type);
-    checkAudience(result.access_token, idp.audiences.accept);
-    return {
-      accessToken: checkToken(result.access_token),
-      tokenType: result.token_type,
-      issuedAt: now,
-      expiresAt: now + (result.expires_in === undefined ? idp.refreshWithoutExpiryMs : result.expires_in * 1000),
-      scopes: result.scope === undefined ? idp.scopes : result.scope.split(' ').filter((scope) => scope !== ''),
-      refreshToken: result.refresh_token === undefined ? undefined : checkToken(result.refresh_token),
-      idToken: checkToken(idToken),
-      claims,
-    };
+    return await readTokenSet(runtime, result, now);
   } catch (error) {
     throw classifyTokenError(error);
   }
 }
 
 /**
+ * Everything of a token answer that oauth4webapi leaves to us: signature and `at_hash` of the ID token, type, audience
+ * and form of the tokens.
+ * @param result as oauth4webapi processed it, with an ID token.
+ * @throws callback_invalid, idp_bad_response, token_audience_mismatch, or what reading the keys throws.
+ */
+export async function readTokenSet(
+  runtime: IdpRuntime,
+  result: oauth.TokenEndpointResponse,
+  now: number,
+): Promise<TokenSet> {
+  const idToken = result.id_token;
+  const claims = oauth.getValidatedIdTokenClaims(result);
+  if (idToken === undefined || claims === undefined)
+    throw new SallyportError('callback_invalid', { detail: 'no ID token' });
+  await verifySignature(runtime, idToken, result.access_token, claims, now);
+  return { ...readTokens(runtime, result, now), idToken: checkToken(idToken), claims: checkSubject(claims) };
+}
+
+/** The same of an answer without an ID token, whose claims come from UserInfo (OpenID Connect Core §5.3). */
+export async function readTokensOfUserinfo(
+  runtime: IdpRuntime,
+  result: oauth.TokenEndpointResponse,
+  now: number,
+): Promise<TokenSet> {
+  const tokens = readTokens(runtime, result, now);
+  const claims = await fetchUserinfo(runtime, tokens.accessToken, oauth.skipSubjectCheck);
+  return { ...tokens, idToken: undefined, claims: checkSubject(claims) };
+}
+
+function readTokens({ idp }: IdpRuntime, result: oauth.TokenEndpointResponse, now: number) {
+  checkTokenType(result.token_type);
+  checkAudience(result.access_token, idp.audiences.accept);
+  return {
+    accessToken: checkToken(result.access_token),
+    tokenType: result.token_type,
+    issuedAt: now,
+    expiresAt: now + (result.expires_in === undefined ? idp.refreshWithoutExpiryMs : result.expires_in * 1000),
+    scopes: result.scope === undefined ? idp.scopes : result.scope.split(' ').filter((scope) => scope !== ''),
+    refreshToken: result.refresh_token === undefined ? undefined : checkToken(result.refresh_token),
+  };
+}
+
+/**
  * Ask UserInfo and compare its `sub` (OpenID Connect Core §5.3.4, R-065).
  * @throws as `exchangeCode`
  */
-export async function fetchUserinfo(runtime: IdpRuntime, accessToken: string, subject: string): Promise<Claims> {
+export async function fetchUserinfo(
+  runtime: IdpRuntime,
+  accessToken: string,
+  subject: string | typeof oauth.skipSubjectCheck,
+): Promise<Claims> {
   const metadata = runtime.metadata();
   const client = runtime.client();
   try {
@@ -141,8 +170,9 @@ export async function verifySignature(
 }
 
 /** OpenID Connect Core §2: at most 255 ASCII characters. An empty one would be the same user for everybody. */
-function checkSubject({ sub }: Claims): void {
-  if (typeof sub === 'string' && /^[\x20-\x7e]{1,255}$/.test(sub)) return;
+function checkSubject(claims: Claims): Claims {
+  const { sub } = claims;
+  if (typeof sub === 'string' && /^[\x20-\x7e]{1,255}$/.test(sub)) return claims;
   throw new SallyportError('idp_bad_response', { detail: 'sub is empty, too long or not ASCII' });
 }
 

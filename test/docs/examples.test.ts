@@ -182,8 +182,6 @@ const PHRASES: Readonly<Record<string, string>> = {
   'service tokens': 'Service tokens',
   'the signed identity assertion': 'the signed identity assertion',
   'token mode': 'CSRF tokens',
-  'the direct access grant': 'the direct access grant',
-  'the SPA-driven callback': 'the SPA-driven callback',
   'the telemetry sink': 'the telemetry sink',
   'sampled access lines': 'sampled access lines',
   'OpenTelemetry export': 'OpenTelemetry',

@@ -10,7 +10,7 @@ const sites = [
   { ...site, name: 'main', cookie: { ...cookie, name: 'bff_session' } },
   { ...site, name: 'other', cookie: { ...cookie, name: '__Host-staff' } },
 ];
-const compat = { tokenCookies: undefined };
+const compat = { tokenCookies: undefined, directGrant: undefined, spaCallback: undefined };
 const identityNames = ['authorization', 'x-user-id', 'x-team_name', 'Sub'];
 /** The rules of a configuration with two sites and four identity headers. */
 export const rules = compileRequestHeaders({ sites, compat }, identityNames);

@@ -7,7 +7,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { type DemoProvider, startDemoProvider } from '../../src/cli/demo/provider.ts';
+import { type DemoProvider, type DemoProviderOptions, startDemoProvider } from '../../src/cli/demo/provider.ts';
 import { startServer } from '../../src/cli/serve.ts';
 import { loadConfig } from '../../src/core/config/load.ts';
 import { createLog } from '../../src/core/log.ts';
@@ -23,6 +23,8 @@ export type ProxyWorldOptions = {
   readonly settings?: object;
   /** Lifetime of access tokens in seconds. */
   readonly accessTokenTtlS?: number;
+  /** Changes the provider. */
+  readonly provider?: Partial<DemoProviderOptions>;
 };
 
 /** A running Sallyport with a real provider beside it. */
@@ -37,6 +39,9 @@ export type ProxyWorld = {
   advanceMs(ms: number): void;
   /** One value of the metrics page. */
   metric(name: string): Promise<number>;
+  /** The client at the provider, as Sallyport knows it. */
+  readonly client: { readonly client_id: string; readonly client_secret: string };
+  readonly issuer: string;
   close(): Promise<void>;
 };
 
@@ -48,6 +53,7 @@ export async function startProxyWorld(options: ProxyWorldOptions): Promise<Proxy
   const provider = await startDemoProvider({
     clients: [client],
     ...(options.accessTokenTtlS === undefined ? {} : { ttl: { accessTokenSeconds: options.accessTokenTtlS } }),
+    ...options.provider,
   });
   const directory = await mkdtemp(join(tmpdir(), 'sallyport-proxy-'));
   const log: Record<string, unknown>[] = [];
@@ -71,6 +77,8 @@ export async function startProxyWorld(options: ProxyWorldOptions): Promise<Proxy
     port,
     origin,
     log,
+    client,
+    issuer: provider.issuer,
     signIn: (user) => signIn(port, user),
     advanceMs: (ms) => {
       offsetMs += ms;

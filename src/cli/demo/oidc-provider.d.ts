@@ -70,6 +70,8 @@ declare module 'oidc-provider' {
     readonly issuer: string;
     readonly Grant: typeof OidcGrant & { find(id: string): Promise<OidcGrant | undefined> };
     silent: boolean;
+    /** A further grant of the token endpoint. @param parameters what it reads of the form, besides `grant_type`. */
+    registerGrantType(name: string, handler: (context: OidcContext) => Promise<void>, parameters: string[]): void;
     callback(): (request: IncomingMessage, response: ServerResponse) => Promise<void>;
     use(middleware: (context: OidcContext, next: () => Promise<void>) => Promise<void>): this;
     on(event: string, listener: (...details: never[]) => void): this;

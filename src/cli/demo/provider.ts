@@ -74,6 +74,8 @@ export type DemoProviderOptions = {
   readonly tls?: TlsFiles;
   /** Changes the configuration of oidc-provider: for features that the demo itself does not use. */
   readonly configure?: (configuration: Record<string, unknown>) => Record<string, unknown>;
+  /** Adds to the provider itself, each time that it is made: for grants that the demo does not use. */
+  readonly extend?: (provider: Provider) => void;
   /** Prints users and passwords below the sign-in form (default false). */
   readonly showHints?: boolean;
   /** Runs before each token request; may delay it, or answer instead of the provider. */
@@ -125,6 +127,7 @@ export async function startDemoProvider(options: DemoProviderOptions): Promise<D
   const rebuild = (): void => {
     const usual = compileProviderConfiguration({ ...fixed, keys });
     const provider = new Provider(issuer, options.configure?.(usual) ?? usual);
+    options.extend?.(provider);
     answer = compileHandler(provider, options, users);
   };
   rebuild();

@@ -46,8 +46,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     },
     { path: 'csrf.mode', feature: 'token mode', accepts: ['header'], expected: 'header' },
     { path: 'csrf.cookie', feature: 'token mode' },
-    { path: 'direct_access_grant.enabled', feature: 'the direct access grant', accepts: [false], expected: 'false' },
-    { path: 'spa_callback.enabled', feature: 'the SPA-driven callback', accepts: [false], expected: 'false' },
     { path: 'log.access', feature: 'sampled access lines', accepts: ['none', 'all'], expected: 'none or all' },
     { path: 'tracing.enabled', feature: 'OpenTelemetry export', accepts: [false], expected: 'false' },
     { path: 'pages.directory', feature: 'own page templates', accepts: [null], expected: 'null' },

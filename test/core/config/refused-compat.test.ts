@@ -69,15 +69,47 @@ const CASES: readonly Refusal[] = [
       'settings.yaml:8:69 token_cookies.refresh_token.name: "access-token" names the other cookie too, expected two names, rename one',
     ],
   },
+  {
+    name: 'a script callback that no script could use',
+    sources: { settings: settings('spa_callback: {enabled: true}\n') },
+    lines: [
+      'settings.yaml:8:1 spa_callback.allowed_redirect_uris: no code could be exchanged, expected the redirect URIs of the scripts, add them',
+    ],
+  },
+  {
+    name: 'a redirect URI that is a pattern',
+    sources: {
+      settings: settings(
+        'spa_callback: {enabled: true, allowed_redirect_uris: ["https://spa.example.com/cb", "https://spa.example.com/*"]}\n',
+      ),
+    },
+    lines: [
+      'settings.yaml:8:85 spa_callback.allowed_redirect_uris[1]: "https://spa.example.com/*" is compared character by character, expected a URI as it is sent, write it out',
+    ],
+  },
 ];
 
 describe('compatibility modes that contradict something are refused:', () => testRefusals(CASES));
 
 describe('compatibility modes', () => {
   test('are all off by default, and what is off is not judged', () => {
-    assert.deepEqual(load({}).compat, { tokenCookies: undefined });
+    assert.deepEqual(load({}).compat, { tokenCookies: undefined, directGrant: undefined, spaCallback: undefined });
     const off = load({ settings: settings('token_cookies: {enabled: false, access_token: {domain: other.test}}\n') });
     assert.equal(off.compat.tokenCookies, undefined);
+  });
+
+  test('passwords and tokens for machines are warned about at the start', () => {
+    const { warnings, compat } = load({
+      settings: settings('direct_access_grant: {enabled: true, return_token: true}\n'),
+    });
+    assert.deepEqual(
+      warnings.map((line) => line.split(': ')[0]),
+      ['settings.yaml:8:23 direct_access_grant.enabled', 'settings.yaml:8:38 direct_access_grant.return_token'],
+    );
+    assert.deepEqual(compat.directGrant, {
+      returnToken: true,
+      rateLimit: { average: 5, periodMs: 60_000, burst: 5 },
+    });
   });
 
   test('token cookies have the names and paths of the contract', () => {

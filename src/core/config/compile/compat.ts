@@ -1,14 +1,56 @@
 import { hostName, isAtOrBelow } from '../schema/web.ts';
 import type { Site } from '../types.ts';
-import type { CompatSettings, TokenCookie, TokenCookieSettings } from '../types-compat.ts';
+import type {
+  CompatSettings,
+  DirectGrantSettings,
+  SpaCallbackSettings,
+  TokenCookie,
+  TokenCookieSettings,
+} from '../types-compat.ts';
 import type { CompileContext } from './context.ts';
+import { compileRateLimit } from './rate-limits.ts';
 import { isAtOrBelowDomain } from './site-cookies.ts';
 
 type TokenCookieKey = 'access_token' | 'refresh_token';
 
-/** `token_cookies` compiled: the compatibility modes that are on (SPEC §12). */
+/** `token_cookies`, `direct_access_grant` and `spa_callback` compiled (SPEC §12). */
 export function compileCompat(context: CompileContext, sites: readonly Site[]): CompatSettings {
-  return { tokenCookies: compileTokenCookies(context, sites) };
+  return {
+    tokenCookies: compileTokenCookies(context, sites),
+    directGrant: compileDirectGrant(context),
+    spaCallback: compileSpaCallback(context),
+  };
+}
+
+function compileDirectGrant({ settings }: CompileContext): DirectGrantSettings | undefined {
+  const { direct_access_grant: input, paths } = settings.sections;
+  if (input?.enabled !== true) return undefined;
+  const path = ['direct_access_grant'];
+  const address = `POST ${paths?.auth ?? '/auth'}/login`;
+  const message = `${address} takes passwords: whoever answers for this service sees them, and the provider asks for nothing more`;
+  settings.warn([...path, 'enabled'], message);
+  if (input.return_token) settings.warn([...path, 'return_token'], `${address} gives access tokens to its callers`);
+  const rateLimit = compileRateLimit(settings, [...path, 'rate_limit'], input.rate_limit);
+  return rateLimit && { returnToken: input.return_token, rateLimit };
+}
+
+function compileSpaCallback({ settings }: CompileContext): SpaCallbackSettings | undefined {
+  const { spa_callback: input } = settings.sections;
+  if (input?.enabled !== true) return undefined;
+  const path = ['spa_callback', 'allowed_redirect_uris'];
+  if (input.allowed_redirect_uris.length === 0) {
+    settings.fail(path, 'no code could be exchanged', 'the redirect URIs of the scripts', 'add them');
+  }
+  for (const [index, uri] of input.allowed_redirect_uris.entries()) {
+    if (!uri.includes('*') && !uri.includes('#')) continue;
+    settings.fail(
+      [...path, index],
+      '{value} is compared character by character',
+      'a URI as it is sent',
+      'write it out',
+    );
+  }
+  return { redirectUris: input.allowed_redirect_uris };
 }
 
 function compileTokenCookies(context: CompileContext, sites: readonly Site[]): TokenCookieSettings | undefined {

@@ -1,4 +1,4 @@
-import { cookieDomain, cookieName, ownPath, plain } from './leaves.ts';
+import { cookieDomain, cookieName, endpoint, ownPath } from './leaves.ts';
 import { flag, list, section } from './scalars.ts';
 import { rateLimit } from './settings-http.ts';
 
@@ -24,11 +24,13 @@ export const tokenCookies = section('Tokens in cookies, for back ends that read 
 export const directAccessGrant = section('POST /auth/login with user name and password', {
   enabled: flag('Answer it').default(false),
   return_token: flag('Answer with the access token, for machines').default(false),
-  rate_limit: rateLimit.optional(),
+  rate_limit: rateLimit.prefault({ average: 5, period: '1m', burst: 5 }),
 }).optional();
 
 /** `spa_callback` of settings.yaml. */
 export const spaCallback = section('POST /auth/callback: the script received the code', {
   enabled: flag('Answer it').default(false),
-  allowed_redirect_uris: list('Redirect URIs, compared exactly', plain('One URI'), { separator: 'comma' }).default([]),
+  allowed_redirect_uris: list('Redirect URIs, compared exactly', endpoint('One URI'), { separator: 'comma' }).default(
+    [],
+  ),
 }).optional();

@@ -1,0 +1,114 @@
+import { findHandle } from '../core/cookie.ts';
+import { SallyportError } from '../core/errors.ts';
+import { LIMITS } from '../core/limits.ts';
+import type { NewSession, Session } from '../core/services.ts';
+import { buildPrincipal, type Claims, findLoginDenial } from './claims.ts';
+import type { FlowRequest, FlowServices } from './flow.ts';
+import type { IdpRuntime } from './idp.ts';
+import { retireGrant } from './restore.ts';
+import { fetchUserinfo, revokeInBackground, type TokenSet } from './tokens.ts';
+
+/** This browser's live session, if any. A conflicting or unknown cookie is none. */
+export async function findCurrentSession(
+  { context, site }: FlowRequest,
+  services: FlowServices,
+): Promise<Session | undefined> {
+  const handle = findHandle(context.cookie, site.site.cookie.name);
+  if (handle.length !== LIMITS.handleLength) return undefined;
+  const session = await services.sessions.find(handle, false);
+  return session?.hot.site === site.site.name ? session : undefined;
+}
+
+/** End the session that this browser had before the login; nor may its refresh cookie bring it back (R-026). */
+export async function replaceSession(session: Session, services: FlowServices): Promise<void> {
+  await retireGrant(session, services);
+  await services.sessions.replace(session);
+}
+
+/**
+ * Make the session of a login (SPEC §2.2): claims mapped, `login.allow` checked, a new handle; audited.
+ * @param startedAt when the login began, ms since the epoch: a sign-out since then wins (D-18).
+ * @throws login_denied, callback_invalid if a sign-out overtook it, store_unavailable; the tokens are taken back then.
+ */
+export async function openSession(
+  request: FlowRequest,
+  runtime: IdpRuntime,
+  tokens: TokenSet,
+  startedAt: number,
+  services: FlowServices,
+): Promise<{ readonly handle: string; readonly session: Session }> {
+  try {
+    const created = await services.sessions.create(await newSession(request, runtime, tokens, startedAt, services));
+    if (created === undefined) {
+      services.audit('session_ended_by_tombstone', {
+        request_id: request.context.requestId,
+        site: request.site.site.name,
+        idp: runtime.idp.name,
+        client_ip: request.clientIp,
+      });
+      throw new SallyportError('callback_invalid', {
+        detail: 'a logout overtook this login',
+        publicDetail: 'You were signed out while this sign-in was under way. Start it again.',
+      });
+    }
+    const { principal } = created.session.hot;
+    services.audit('login', {
+      request_id: request.context.requestId,
+      site: request.site.site.name,
+      idp: runtime.idp.name,
+      issuer: principal.issuer,
+      subject: principal.subject,
+      session: created.session.publicId,
+      client_ip: request.clientIp,
+    });
+    return created;
+  } catch (error) {
+    // Nobody will ever use these tokens: take them back (CB-087).
+    revokeInBackground(services, runtime, [tokens.refreshToken, tokens.accessToken]);
+    throw error;
+  }
+}
+
+async function newSession(
+  request: FlowRequest,
+  runtime: IdpRuntime,
+  tokens: TokenSet,
+  startedAt: number,
+  services: FlowServices,
+): Promise<NewSession> {
+  const { claims } = tokens;
+  const userinfo = runtime.idp.userinfo
+    ? await fetchUserinfo(runtime, tokens.accessToken, String(claims['sub']))
+    : undefined;
+  const principal = buildPrincipal(runtime.idp, claims, userinfo);
+  const denial = findLoginDenial(principal, services.config.login.allow);
+  if (denial !== undefined) {
+    throw new SallyportError('login_denied', {
+      detail: `login.allow: ${denial}`,
+      publicDetail: 'This account may not use this site. Sign in with another account, or ask the operator.',
+    });
+  }
+  return {
+    hot: {
+      site: request.site.site.name,
+      idp: runtime.idp.name,
+      principal,
+      accessToken: tokens.accessToken,
+      tokenType: tokens.tokenType,
+      tokenIssuedAt: tokens.issuedAt,
+      tokenExpiresAt: tokens.expiresAt,
+      renewable: tokens.refreshToken !== undefined,
+      scopes: tokens.scopes,
+      sid: optionalText(claims, 'sid'),
+      acr: optionalText(claims, 'acr'),
+      authTime: typeof claims['auth_time'] === 'number' ? claims['auth_time'] * 1000 : services.clock.now(),
+    },
+    cold: { refreshToken: tokens.refreshToken, idToken: tokens.idToken },
+    startedAt,
+  };
+}
+
+function optionalText(claims: Claims, name: string): string | undefined {
+  const value = claims[name];
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}

@@ -1,0 +1,76 @@
+import { SallyportError } from '../core/errors.ts';
+import type { Reply } from '../core/problem.ts';
+import { cookiesOf, type FlowRequest, type FlowServices, getIdp, tokenCookieHeaders } from './flow.ts';
+import { findCurrentSession, openSession, replaceSession } from './new-session.ts';
+import { exposedUser } from './session-info.ts';
+import type { TokenSet } from './tokens.ts';
+
+/** A sign-in that a script or program drives, instead of a person's navigation (SPEC §12). */
+export type ScriptLogin = {
+  readonly idpName: string;
+  /** Which of them, for the audit. */
+  readonly kind: 'direct_grant' | 'spa_callback';
+  /** Whether the answer holds the access token. */
+  readonly returnToken: boolean;
+  /** Ask the provider. @throws SallyportError */
+  exchange(now: number): Promise<TokenSet>;
+};
+
+/**
+ * Ask the provider and answer with a new session: 200 `{authenticated, user}` and its cookie; the session that the
+ * browser had before ends. Failures are counted and audited as those of the other sign-in.
+ */
+export async function signInByScript(request: FlowRequest, login: ScriptLogin, services: FlowServices): Promise<Reply> {
+  const { context, site } = request;
+  const { metrics, audit, clock, replies } = services;
+  const { idpName: idp, kind } = login;
+  try {
+    const startedAt = clock.now();
+    const tokens = await login.exchange(startedAt);
+    const { handle, session } = await openSession(request, getIdp(services, idp), tokens, startedAt, services);
+    const current = await findCurrentSession(request, services);
+    if (current !== undefined) await replaceSession(current, services);
+    metrics.logins.inc({ idp, outcome: 'ok' });
+    const secondsLeft = Math.max(0, Math.floor((tokens.expiresAt - clock.now()) / 1000));
+    const token = login.returnToken ? { access_token: tokens.accessToken, expires_in: secondsLeft } : {};
+    const body = { authenticated: true, user: exposedUser(session, services), ...token };
+    return replies.json(context, site, 200, body, [
+      ['set-cookie', cookiesOf(services, site).session.set(handle)],
+      ...tokenCookieHeaders(request, session, tokens.refreshToken, services),
+    ]);
+  } catch (error) {
+    if (!(error instanceof SallyportError)) throw error;
+    metrics.logins.inc({ idp, outcome: error.code });
+    audit('login_failed', {
+      request_id: context.requestId,
+      idp,
+      site: site.site.name,
+      client_ip: request.clientIp,
+      reason: `${kind}: ${error.detail ?? error.code}`,
+    });
+    throw error;
+  }
+}
+
+/**
+ * The members of a JSON body. Only `application/json`: a foreign page cannot send that without a preflight.
+ * @throws bad_request
+ */
+export function readJsonObject({ context, body }: FlowRequest): Readonly<Record<string, unknown>> {
+  const [type = ''] = context.contentType.split(';');
+  if (type.trim().toLowerCase() !== 'application/json') {
+    throw new SallyportError('bad_request', {
+      detail: 'not application/json',
+      publicDetail: 'Send a JSON object, with Content-Type: application/json.',
+    });
+  }
+  let value: unknown;
+  try {
+    value = JSON.parse(body);
+  } catch {
+    // The parser's message would repeat a part of the body.
+    value = undefined;
+  }
+  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  throw new SallyportError('bad_request', { detail: 'no JSON object' });
+}
