@@ -23,6 +23,12 @@ export const LIMITS = {
   returnToMaxChars: 2_048,
   /** All transaction cookies of one browser together (D-23). */
   transactionCookiesMaxBytes: 4_096,
+  /** Longest `request_uri` of a pushed authorization request. */
+  requestUriMaxChars: 2_048,
+  /** Longest nonce that a provider may ask for in a proof. */
+  dpopNonceMaxChars: 1_024,
+  /** Origins of one provider whose nonces are remembered. */
+  dpopNonceOriginsMax: 16,
   /** Largest answer read of a provider: metadata, JWKS, token, userinfo (D-35). */
   idpResponseMaxBytes: 1_048_576,
   /** How long an idle connection to a provider is kept for the next call. */

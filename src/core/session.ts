@@ -50,6 +50,8 @@ export type SessionHot = {
 export type SessionCold = {
   readonly refreshToken: string | undefined;
   readonly idToken: string | undefined;
+  /** Private number of the key that the tokens are bound to (dpop-key.ts), for the whole life of the session. */
+  readonly dpopKey?: string | undefined;
 };
 
 /** Which sealed part of a record; the field name is bound into the ciphertext. */

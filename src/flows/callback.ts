@@ -6,13 +6,19 @@ import { hasFetchMetadata } from '../core/origin.ts';
 import type { Reply } from '../core/problem.ts';
 import { parseForm } from '../core/query.ts';
 import type { Session } from '../core/services.ts';
+import { redirectUri } from './authorization-request.ts';
 import { cookiesOf, type FlowRequest, type FlowServices, getIdp, tokenCookieHeaders } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
-import { redirectUri } from './login.ts';
 import { countLogin, loopHeaders } from './loop-guard.ts';
 import { findCurrentSession, openSession, replaceSession } from './new-session.ts';
 import { exchangeCode, safeCode } from './tokens.ts';
-import { findTransaction, type Transaction, transactionCookie, transactionValues } from './transaction.ts';
+import {
+  findTransaction,
+  type Transaction,
+  transactionCookie,
+  transactionDpop,
+  transactionValues,
+} from './transaction.ts';
 
 /**
  * `GET /auth/callback`: finish a login (SPEC §2.2). The state is consumed once for the whole cluster before the token
@@ -39,6 +45,7 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
         codeVerifier: transactionValues(transaction).codeVerifier,
         nonce: transactionValues(transaction).nonce,
         maxAgeS: transaction.maxAgeS,
+        dpop: transactionDpop(transaction),
       },
       services.clock.now(),
     );

@@ -8,7 +8,7 @@ import { spend } from '../core/rate-limit.ts';
 import { type FlowRequest, type FlowServices, getIdp } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
 import { readJsonObject, signInByScript } from './script-login.ts';
-import { callAsClient, tokenMetadata } from './token-endpoint.ts';
+import { callAsClient, dpopKeyFor, tokenMetadata } from './token-endpoint.ts';
 import { classifyTokenError, readTokenSet, readTokensOfUserinfo, type TokenSet } from './tokens.ts';
 
 type Credentials = { readonly username: string; readonly password: string };
@@ -69,12 +69,13 @@ function foldUsername(username: string): string {
 
 async function requestTokens(runtime: IdpRuntime, { username, password }: Credentials, now: number): Promise<TokenSet> {
   const { scopes } = runtime.idp;
+  const dpop = dpopKeyFor(runtime);
   try {
     const params = { grant_type: 'password', username, password, scope: scopes.join(' ') };
-    const response = await callAsClient(runtime, { endpoint: 'token', params });
+    const response = await callAsClient(runtime, { endpoint: 'token', params, dpop });
     const result = await oauth.processGenericTokenEndpointResponse(tokenMetadata(runtime), runtime.client(), response);
-    if (result.id_token !== undefined) return await readTokenSet(runtime, result, now);
-    return await readTokensOfUserinfo(runtime, result, now);
+    if (result.id_token !== undefined) return await readTokenSet(runtime, result, now, dpop);
+    return await readTokensOfUserinfo(runtime, result, now, dpop);
   } catch (error) {
     throw classifyGrantError(error);
   }

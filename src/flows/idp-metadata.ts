@@ -77,12 +77,21 @@ function usableEndpoints(idp: Idp, endpoints: object): Record<string, unknown> {
   return usable;
 }
 
-/** What the provider demands must be what the configuration does. */
-function checkDemands(idp: Idp, metadata: oauth.AuthorizationServer): void {
-  if (metadata.require_pushed_authorization_requests === true) {
-    throw new SallyportError('idp_bad_response', {
-      detail: `${idp.issuer} demands pushed authorization requests, which are not available in this version`,
-    });
+/** What the provider demands and offers must fit what the configuration does. */
+function checkDemands({ issuer, par, dpop }: Idp, metadata: oauth.AuthorizationServer): void {
+  const refuse = (detail: string): never => {
+    throw new SallyportError('idp_bad_response', { detail: `${issuer} ${detail}` });
+  };
+  const pushes = metadata.pushed_authorization_request_endpoint !== undefined;
+  if (par === 'never' && metadata.require_pushed_authorization_requests === true) {
+    refuse('demands pushed authorization requests: set par to auto');
+  }
+  if (!pushes && (par === 'require' || metadata.require_pushed_authorization_requests === true)) {
+    refuse('has no pushed_authorization_request_endpoint');
+  }
+  const algorithms = metadata.dpop_signing_alg_values_supported;
+  if (dpop === 'require' && Array.isArray(algorithms) && !algorithms.includes('ES256')) {
+    refuse('takes no ES256 in proofs of possession');
   }
 }
 
@@ -106,7 +115,7 @@ function moveOrigin(url: URL, origin: string): URL {
 
 /** Metadata of explicit endpoints instead of discovery. */
 export function explicitMetadata(idp: Idp): oauth.AuthorizationServer {
-  const { authorization, token, jwks, userinfo, revocation, endSession } = idp.endpoints ?? {};
+  const { authorization, token, jwks, userinfo, revocation, endSession, par } = idp.endpoints ?? {};
   const metadata = {
     issuer: idp.issuer,
     ...(authorization === undefined ? {} : { authorization_endpoint: authorization }),
@@ -114,6 +123,7 @@ export function explicitMetadata(idp: Idp): oauth.AuthorizationServer {
     ...(jwks === undefined ? {} : { jwks_uri: jwks }),
     ...(userinfo === undefined ? {} : { userinfo_endpoint: userinfo }),
     ...(revocation === undefined ? {} : { revocation_endpoint: revocation }),
+    ...(par === undefined ? {} : { pushed_authorization_request_endpoint: par }),
     ...(endSession === undefined ? {} : { end_session_endpoint: endSession }),
   };
   return withBackchannel(idp, metadata);

@@ -8,6 +8,7 @@ import type { Logger } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { createOutbound, type OutboundFetch } from '../core/outbound.ts';
 import { compileClientAuth, presentsCertificate } from './client-auth.ts';
+import { createDpopNonces, type DpopNonces } from './dpop.ts';
 import { withBreaker } from './idp-breaker.ts';
 import { createIdpKeys } from './idp-keys.ts';
 import { explicitMetadata, isLoopbackHttp, type RequestOptions, readMetadata } from './idp-metadata.ts';
@@ -16,6 +17,8 @@ import { explicitMetadata, isLoopbackHttp, type RequestOptions, readMetadata } f
 export type IdpRuntime = {
   readonly idp: Idp;
   readonly fetch: OutboundFetch;
+  readonly clock: Clock;
+  readonly dpopNonces: DpopNonces;
   /**
    * Metadata as last read.
    * @throws idp_unavailable if there is none yet: the provider has never answered.
@@ -67,6 +70,8 @@ export function createIdp(options: IdpOptions): IdpRuntime {
   return {
     idp,
     fetch,
+    clock,
+    dpopNonces: createDpopNonces(),
     metadata() {
       const metadata = source.find();
       if (metadata === undefined) {

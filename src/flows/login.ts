@@ -1,25 +1,14 @@
-import * as oauth from 'oauth4webapi';
 import { addressGroup } from '../core/address.ts';
-import type { Idp } from '../core/config/types.ts';
-import type { ForwardedParam } from '../core/config/types-idp.ts';
 import { findCookie } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
-import { LIMITS } from '../core/limits.ts';
 import { hasFetchMetadata } from '../core/origin.ts';
 import type { Reply } from '../core/problem.ts';
 import { findUrlValue, parseForm } from '../core/query.ts';
 import { spend } from '../core/rate-limit.ts';
 import type { SiteRuntime } from '../core/sites.ts';
+import { authorizationLocation, maxAgeOf } from './authorization-request.ts';
 import { cookiesOf, type FlowRequest, type FlowServices, getIdp } from './flow.ts';
-import type { IdpRuntime } from './idp.ts';
-import {
-  beginTransaction,
-  expireOldTransactions,
-  sealTransaction,
-  type Transaction,
-  transactionCookie,
-  transactionValues,
-} from './transaction.ts';
+import { beginTransaction, expireOldTransactions, sealTransaction, transactionCookie } from './transaction.ts';
 
 /**
  * `GET /auth/login`: begin a login and go to the provider (SPEC §2.0, §2.1). Always starts one (D-25); costs the store
@@ -41,9 +30,10 @@ export async function startLogin(request: FlowRequest, services: FlowServices): 
     returnTo,
     startedAt: services.clock.now(),
     maxAgeS: maxAgeOf(idp.idp, params),
+    dpop: idp.idp.dpop === 'require',
     silent: params.get('prompt') === 'none' && idp.idp.forwardedParams.includes('prompt'),
   });
-  const location = await authorizationUrl(idp, site, transaction, params);
+  const location = await authorizationLocation(idp, { site, transaction, params });
   const cookie = transactionCookie(services, transaction.id);
   const sealed = sealTransaction(services, transaction);
   const headers: [string, string][] = expireOldTransactions(services, context.cookie, sealed.length).map((value) => [
@@ -112,54 +102,4 @@ function chooseIdp(services: FlowServices, site: SiteRuntime, asked: string | un
   if (asked === undefined || asked === '') return site.site.idp;
   if (!services.idps.has(asked)) throw new SallyportError('unknown_idp');
   return asked;
-}
-
-/** The authorization request (RFC 6749 §4.1.1, OpenID Connect Core §3.1.2.1) with PKCE S256 (RFC 7636). */
-async function authorizationUrl(
-  runtime: IdpRuntime,
-  site: SiteRuntime,
-  transaction: Transaction,
-  params: ReadonlyMap<string, string>,
-): Promise<string> {
-  const { idp } = runtime;
-  const { state, nonce, codeVerifier } = transactionValues(transaction);
-  const endpoint = runtime.metadata().authorization_endpoint;
-  if (endpoint === undefined) throw new SallyportError('idp_bad_response', { detail: 'no authorization_endpoint' });
-  const url = new URL(endpoint);
-  const query = url.searchParams;
-  for (const [name, value] of Object.entries(idp.authorizationParams)) query.set(name, value);
-  for (const name of idp.forwardedParams) {
-    const value = params.get(name);
-    if (value !== undefined && value !== '') query.set(name, checkForwarded(name, value));
-  }
-  for (const audience of idp.audiences.request) query.append('resource', audience);
-  query.set('response_type', 'code');
-  query.set('client_id', idp.clientId);
-  query.set('redirect_uri', redirectUri(site, idp));
-  query.set('scope', idp.scopes.join(' '));
-  query.set('state', state);
-  query.set('nonce', nonce);
-  query.set('code_challenge', await oauth.calculatePKCECodeChallenge(codeVerifier));
-  query.set('code_challenge_method', 'S256');
-  return url.href;
-}
-
-/** From the configuration alone (R-001). */
-export function redirectUri(site: SiteRuntime, idp: Idp): string {
-  return `${site.site.publicUrl}${idp.callbackPath}`;
-}
-
-function checkForwarded(name: ForwardedParam, value: string): string {
-  const valid =
-    name === 'max_age'
-      ? /^[0-9]{1,9}$/.test(value)
-      : value.length <= LIMITS.queryValueMaxChars && /^[\x20-\x7e\u00a0-\uffff]*$/.test(value);
-  if (!valid) throw new SallyportError('bad_request', { detail: `malformed ${name}` });
-  return value;
-}
-
-function maxAgeOf(idp: Idp, params: ReadonlyMap<string, string>): number | undefined {
-  const forwarded = idp.forwardedParams.includes('max_age') ? params.get('max_age') : undefined;
-  const value = forwarded === undefined || forwarded === '' ? idp.authorizationParams['max_age'] : forwarded;
-  return value === undefined ? undefined : Number(checkForwarded('max_age', value));
 }

@@ -78,7 +78,7 @@ async function newSession(
 ): Promise<NewSession> {
   const { claims } = tokens;
   const userinfo = runtime.idp.userinfo
-    ? await fetchUserinfo(runtime, tokens.accessToken, String(claims['sub']))
+    ? await fetchUserinfo(runtime, tokens.accessToken, String(claims['sub']), tokens.dpop)
     : undefined;
   const principal = buildPrincipal(runtime.idp, claims, userinfo);
   const denial = findLoginDenial(principal, services.config.login.allow);
@@ -103,7 +103,7 @@ async function newSession(
       acr: optionalText(claims, 'acr'),
       authTime: typeof claims['auth_time'] === 'number' ? claims['auth_time'] * 1000 : services.clock.now(),
     },
-    cold: { refreshToken: tokens.refreshToken, idToken: tokens.idToken },
+    cold: { refreshToken: tokens.refreshToken, idToken: tokens.idToken, dpopKey: tokens.dpop?.secret },
     startedAt,
   };
 }

@@ -1,5 +1,6 @@
 import * as jose from 'jose';
 import * as oauth from 'oauth4webapi';
+import { createDpopKey, type DpopKey } from '../core/dpop-key.ts';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
 import type { Principal, SessionCold, SessionHot } from '../core/session.ts';
 import { buildPrincipal, type Claims } from './claims.ts';
@@ -39,7 +40,8 @@ export function createGrant(runtime: IdpRuntime): Grant {
   return async (basis, refreshToken, now) => {
     try {
       const params = { grant_type: 'refresh_token', refresh_token: refreshToken };
-      const response = await callAsClient(runtime, { endpoint: 'token', params });
+      const dpop = keyOf(basis);
+      const response = await callAsClient(runtime, { endpoint: 'token', params, dpop });
       const rotated = response.status === 200 ? await findRefreshToken(response.clone()) : undefined;
       if (response.status !== 200) return await readRefusal(runtime, response);
       return {
@@ -88,7 +90,7 @@ async function readTokens(
   const { idp } = runtime;
   try {
     const result = await oauth.processRefreshTokenResponse(tokenMetadata(runtime), runtime.client(), response);
-    checkTokenType(result.token_type);
+    checkTokenType(result.token_type, keyOf({ hot, cold }));
     const accessToken = checkToken(result.access_token);
     checkAudience(accessToken, idp.audiences.accept);
     const idToken = result.id_token === undefined ? undefined : checkToken(result.id_token);
@@ -102,7 +104,7 @@ async function readTokens(
       tokenIssuedAt: now,
       tokenExpiresAt: now + (result.expires_in === undefined ? idp.refreshWithoutExpiryMs : result.expires_in * 1000),
       scopes: result.scope === undefined ? hot.scopes : result.scope.split(' ').filter((scope) => scope !== ''),
-      principal: await readPrincipal(runtime, hot.principal, trusted ?? lastClaims(cold), accessToken),
+      principal: await readPrincipal(runtime, { hot, cold }, trusted ?? lastClaims(cold), accessToken),
       acr: typeof trusted?.['acr'] === 'string' && trusted['acr'] !== '' ? trusted['acr'] : hot.acr,
       idToken: isKnown ? idToken : undefined,
     };
@@ -135,18 +137,24 @@ async function isSigned(
 /** Claims as the provider tells them now; an outage of UserInfo leaves them as they were. */
 async function readPrincipal(
   runtime: IdpRuntime,
-  last: Principal,
+  basis: GrantBasis,
   claims: Claims | undefined,
   accessToken: string,
 ): Promise<Principal> {
+  const last = basis.hot.principal;
   if (claims === undefined) return last;
   if (!runtime.idp.userinfo) return buildPrincipal(runtime.idp, claims, undefined);
   try {
-    return buildPrincipal(runtime.idp, claims, await fetchUserinfo(runtime, accessToken, last.subject));
+    return buildPrincipal(runtime.idp, claims, await fetchUserinfo(runtime, accessToken, last.subject, keyOf(basis)));
   } catch (error) {
     if (isAway(error)) return last;
     throw error;
   }
+}
+
+/** The key that the session's tokens are bound to, whatever the configuration says by now. */
+function keyOf({ cold: { dpopKey } }: GrantBasis): DpopKey | undefined {
+  return dpopKey === undefined ? undefined : createDpopKey(dpopKey);
 }
 
 /** Our own copy, validated when it came. */

@@ -35,7 +35,12 @@ export function connectRefresh(parts: RefreshParts): Refresh {
   const providers = new Map(
     parts.idps.map((runtime) => [
       runtime.idp.name,
-      { runtime, grant: createGrant(runtime), callMs: runtime.idp.timeout.totalMs },
+      // A provider may want its nonce in the proof: then a call is two requests.
+      {
+        runtime,
+        grant: createGrant(runtime),
+        callMs: runtime.idp.timeout.totalMs * (runtime.idp.dpop === 'require' ? 2 : 1),
+      },
     ]),
   );
   return createRefresh({

@@ -106,7 +106,8 @@ async function principalOf(
   if (runtime.metadata().userinfo_endpoint === undefined) {
     throw new SallyportError('idp_bad_response', { detail: 'neither ID token nor UserInfo at a refresh' });
   }
-  const claims = await fetchUserinfo(runtime, accessToken, subject);
+  // Beside token cookies no tokens are bound: the configuration refuses both together.
+  const claims = await fetchUserinfo(runtime, accessToken, subject, undefined);
   return buildPrincipal(runtime.idp, claims, claims);
 }
 

@@ -7,7 +7,7 @@ import type { Reply } from '../core/problem.ts';
 import { type FlowRequest, type FlowServices, getIdp } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
 import { readJsonObject, signInByScript } from './script-login.ts';
-import { callAsClient, tokenMetadata } from './token-endpoint.ts';
+import { callAsClient, dpopKeyFor, tokenMetadata } from './token-endpoint.ts';
 import { classifyTokenError, readTokenSet, type TokenSet } from './tokens.ts';
 
 /** What the script sends. */
@@ -90,13 +90,15 @@ async function consume({ state, code }: Received, idpName: string, services: Flo
 
 async function requestTokens(runtime: IdpRuntime, received: Received, now: number): Promise<TokenSet> {
   const { code, redirectUri, codeVerifier, nonce } = received;
+  const dpop = dpopKeyFor(runtime);
   try {
     const response = await callAsClient(runtime, {
       endpoint: 'token',
       params: { grant_type: 'authorization_code', code, redirect_uri: redirectUri, code_verifier: codeVerifier },
+      dpop,
     });
     const result = await oauth.processGenericTokenEndpointResponse(tokenMetadata(runtime), runtime.client(), response);
-    const tokens = await readTokenSet(runtime, result, now);
+    const tokens = await readTokenSet(runtime, result, now, dpop);
     if (nonce === undefined || equalSecret(String(tokens.claims['nonce'] ?? ''), nonce)) return tokens;
     throw new SallyportError('callback_invalid', { detail: 'the ID token has another nonce' });
   } catch (error) {

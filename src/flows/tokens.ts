@@ -1,11 +1,14 @@
 import { createHash } from 'node:crypto';
 import * as jose from 'jose';
 import * as oauth from 'oauth4webapi';
+import type { DpopKey } from '../core/dpop-key.ts';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { Claims } from './claims.ts';
+import { createProvingFetch, withNonce } from './dpop.ts';
 import type { FlowServices } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
+import type { RequestOptions } from './idp-metadata.ts';
 import { callAsClient, checkTokenType, tokenMetadata } from './token-endpoint.ts';
 
 /** Validated result of a code exchange. */
@@ -20,6 +23,8 @@ export type TokenSet = {
   readonly refreshToken: string | undefined;
   readonly idToken: string | undefined;
   readonly claims: Claims;
+  /** Key that the tokens are bound to. */
+  readonly dpop: DpopKey | undefined;
 };
 
 /** What a code is exchanged with. */
@@ -29,6 +34,8 @@ export type CodeExchange = {
   readonly codeVerifier: string;
   readonly nonce: string;
   readonly maxAgeS: number | undefined;
+  /** Key that the tokens are to be bound to. */
+  readonly dpop: DpopKey | undefined;
 };
 
 /**
@@ -47,13 +54,14 @@ export async function exchangeCode(runtime: IdpRuntime, exchange: CodeExchange, 
         redirect_uri: exchange.redirectUri,
         code_verifier: exchange.codeVerifier,
       },
+      dpop: exchange.dpop,
     });
     const result = await oauth.processAuthorizationCodeResponse(tokenMetadata(runtime), runtime.client(), response, {
       expectedNonce: exchange.nonce,
       requireIdToken: true,
       ...(exchange.maxAgeS === undefined ? {} : { maxAge: exchange.maxAgeS }),
     });
-    return await readTokenSet(runtime, result, now);
+    return await readTokenSet(runtime, result, now, exchange.dpop);
   } catch (error) {
     throw classifyTokenError(error);
   }
@@ -69,13 +77,14 @@ export async function readTokenSet(
   runtime: IdpRuntime,
   result: oauth.TokenEndpointResponse,
   now: number,
+  dpop: DpopKey | undefined,
 ): Promise<TokenSet> {
   const idToken = result.id_token;
   const claims = oauth.getValidatedIdTokenClaims(result);
   if (idToken === undefined || claims === undefined)
     throw new SallyportError('callback_invalid', { detail: 'no ID token' });
   await verifySignature(runtime, idToken, result.access_token, claims, now);
-  return { ...readTokens(runtime, result, now), idToken: checkToken(idToken), claims: checkSubject(claims) };
+  return { ...readTokens(runtime, result, now, dpop), idToken: checkToken(idToken), claims: checkSubject(claims) };
 }
 
 /** The same of an answer without an ID token, whose claims come from UserInfo (OpenID Connect Core §5.3). */
@@ -83,14 +92,15 @@ export async function readTokensOfUserinfo(
   runtime: IdpRuntime,
   result: oauth.TokenEndpointResponse,
   now: number,
+  dpop: DpopKey | undefined,
 ): Promise<TokenSet> {
-  const tokens = readTokens(runtime, result, now);
-  const claims = await fetchUserinfo(runtime, tokens.accessToken, oauth.skipSubjectCheck);
+  const tokens = readTokens(runtime, result, now, dpop);
+  const claims = await fetchUserinfo(runtime, tokens.accessToken, oauth.skipSubjectCheck, dpop);
   return { ...tokens, idToken: undefined, claims: checkSubject(claims) };
 }
 
-function readTokens({ idp }: IdpRuntime, result: oauth.TokenEndpointResponse, now: number) {
-  checkTokenType(result.token_type);
+function readTokens({ idp }: IdpRuntime, result: oauth.TokenEndpointResponse, now: number, dpop: DpopKey | undefined) {
+  checkTokenType(result.token_type, dpop);
   checkAudience(result.access_token, idp.audiences.accept);
   return {
     accessToken: checkToken(result.access_token),
@@ -99,6 +109,7 @@ function readTokens({ idp }: IdpRuntime, result: oauth.TokenEndpointResponse, no
     expiresAt: now + (result.expires_in === undefined ? idp.refreshWithoutExpiryMs : result.expires_in * 1000),
     scopes: result.scope === undefined ? idp.scopes : result.scope.split(' ').filter((scope) => scope !== ''),
     refreshToken: result.refresh_token === undefined ? undefined : checkToken(result.refresh_token),
+    dpop,
   };
 }
 
@@ -110,11 +121,20 @@ export async function fetchUserinfo(
   runtime: IdpRuntime,
   accessToken: string,
   subject: string | typeof oauth.skipSubjectCheck,
+  dpop: DpopKey | undefined,
 ): Promise<Claims> {
   const metadata = runtime.metadata();
   const client = runtime.client();
+  const { requestOptions } = runtime;
+  const ask = (options: RequestOptions) => oauth.userInfoRequest(metadata, client, accessToken, options);
   try {
-    const response = await oauth.userInfoRequest(metadata, client, accessToken, runtime.requestOptions);
+    const response =
+      dpop === undefined
+        ? await ask(requestOptions)
+        : await withNonce(() => {
+            const fetch = createProvingFetch({ ...runtime, nonces: runtime.dpopNonces, key: dpop, accessToken });
+            return ask({ ...requestOptions, [oauth.customFetch]: fetch });
+          });
     return await oauth.processUserInfoResponse(metadata, client, subject, response);
   } catch (error) {
     throw classifyTokenError(error);

@@ -9,6 +9,7 @@ import {
   sealBytes,
   sealedKeyId,
 } from '../core/crypto.ts';
+import { createDpopKey, type DpopKey, isDpopSecret } from '../core/dpop-key.ts';
 import { SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';
 import { type CookieWriter, compileHelperCookie } from '../core/set-cookie.ts';
@@ -27,7 +28,9 @@ export type Transaction = {
   readonly maxAgeS: number | undefined;
   /** The caller asked for `prompt=none`: errors go back to it (D-25). */
   readonly silent: boolean;
-  /** state, nonce and verifier derive from it (D-23). */
+  /** Tokens are to be bound to a key of this login (RFC 9449). */
+  readonly dpop: boolean;
+  /** state, nonce, verifier and key derive from it (D-23). */
   readonly secret: string;
 };
 
@@ -51,6 +54,17 @@ export function transactionValues(transaction: Transaction): TransactionValues {
     nonce: hmacBase64url(key, 'nonce'),
     codeVerifier: hmacBase64url(key, 'code_verifier'),
   };
+}
+
+/**
+ * The key that this login's tokens are bound to; undefined where they are not. Derived like the other values, so that
+ * it exists before the authorization request names it and no cookie grows by it.
+ */
+export function transactionDpop(transaction: Transaction): DpopKey | undefined {
+  if (!transaction.dpop) return undefined;
+  const key = createSecretKey(Buffer.from(transaction.secret, 'base64url'));
+  const first = hmacBase64url(key, 'dpop');
+  return createDpopKey(isDpopSecret(first) ? first : hmacBase64url(key, 'dpop again'));
 }
 
 /** The cookie of a transaction; the browser's own name check makes `__Host-` worth having (R-044). */

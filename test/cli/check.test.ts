@@ -45,13 +45,13 @@ describe('sallyport check', () => {
   });
 
   test('problems: all of them on standard error, exit code 78', async () => {
-    write('idps.yaml', `${IDPS}    par: require\n    userinfo: maybe\n`);
+    write('idps.yaml', `${IDPS}    par: sometimes\n    userinfo: maybe\n`);
     const { io, written } = recordIo();
     assert.equal(await runCheck([`--config=${directory}`], io), 78);
     assert.equal(written.out, '');
     assert.equal(
       written.err,
-      'idps.yaml:7:5 providers.main.par: not available in this version, expected never, remove the line\n' +
+      'idps.yaml:7:10 providers.main.par: "sometimes" is not a choice, expected auto, require or never, choose one\n' +
         'idps.yaml:8:15 providers.main.userinfo: "maybe" is text, expected true or false, write true or false without quotes\n' +
         'the configuration has 2 problems\n',
     );

@@ -143,13 +143,16 @@ describe('client certificates against oidc-provider behind TLS', { skip: skipWit
         origin = world.provider.issuer;
         const jar = await world.signIn('alice');
         assert.equal((await world.verify(jar)).status, 200);
-        assert.deepEqual(front.seen, [{ path: '/token', subject: 'CN=client' }]);
+        assert.deepEqual(front.seen, [
+          { path: '/request', subject: 'CN=client' },
+          { path: '/token', subject: 'CN=client' },
+        ]);
         const out = await fetchWithJar(jar, `${world.base}/auth/logout`, {
           method: 'POST',
           headers: { origin: world.base },
         });
         assert.equal(out.status, 200);
-        await until(() => front.seen.length >= 2, 'revocation with the certificate');
+        await until(() => front.seen.length >= 3, 'revocation with the certificate');
         assert.deepEqual(front.seen.at(-1), { path: '/token/revocation', subject: 'CN=client' });
       } finally {
         await world.close();
@@ -190,7 +193,11 @@ function withMtls(configuration: Record<string, unknown>, url: string): Record<s
       'self_signed_tls_client_auth',
     ],
     discovery: {
-      mtls_endpoint_aliases: { token_endpoint: `${url}/token`, revocation_endpoint: `${url}/token/revocation` },
+      mtls_endpoint_aliases: {
+        token_endpoint: `${url}/token`,
+        revocation_endpoint: `${url}/token/revocation`,
+        pushed_authorization_request_endpoint: `${url}/request`,
+      },
     },
     features: {
       ...(configuration['features'] as object),

@@ -21,11 +21,8 @@ type Waiting = {
 
 const WAITING: Readonly<Partial<Record<ErrorCode, Waiting>>> = {
   no_token_available: {
-    reason: 'every session has a bearer token until DPoP and service tokens exist; other types end the sign-in',
-    refused: [
-      ['idps.yaml', 'providers.*.dpop'],
-      ['routes.yaml', 'services.*.token.source'],
-    ],
+    reason: 'every session has a token that services take until service tokens exist; other types end the sign-in',
+    refused: [['routes.yaml', 'services.*.token.source']],
     isNamed: true,
   },
   pdp_unavailable: { reason: 'there are no external decisions', refused: [['pdp.yaml', 'points']] },

@@ -16,7 +16,7 @@ import {
   signIdToken,
   startScriptedProvider,
 } from '../support/scripted-provider.ts';
-import { startTestServer, type TestServer, type TestServerOptions } from '../support/test-server.ts';
+import { startTestServer, type TestServer, type TestServerOptions, until } from '../support/test-server.ts';
 import { createKeys, type Keys, type ProviderFault } from './provider-cases.ts';
 
 /** A provider that publishes the test's own keys, and a server that signs in with it. */
@@ -38,17 +38,21 @@ export type Attempt = { readonly browser: TestBrowser; readonly response: RawRes
 export type LabOptions = Omit<Partial<TestServerOptions>, 'peers' | 'idps'> & {
   /** Further keys of the provider's entry in idps.yaml. */
   readonly idp?: Readonly<Record<string, unknown>>;
+  /** Members of the provider's metadata. */
+  readonly metadata?: (frontUrl: string) => object;
+  /** False: the metadata is refused, and the lab does not wait for it. */
+  readonly isUsable?: boolean;
   /** `bearer` of idps.yaml, for the lab's provider. */
   readonly bearer?: (issuer: string) => object;
 };
 
 /** Start a lab; its provider offers UserInfo, which the server asks for if `idp.userinfo` is on. */
 export async function startProviderLab(options: LabOptions = {}): Promise<ProviderLab> {
-  const { idp = {}, bearer, ...serverOptions } = options;
+  const { idp = {}, bearer, metadata: different, isUsable = true, ...serverOptions } = options;
   const [provider, keys] = await Promise.all([startScriptedProvider(), createKeys()]);
   const { front } = provider;
   publishKeys(provider, keys.ec, keys.rsa);
-  const metadata = await provider.metadata({ userinfo_endpoint: `${front.url}/userinfo` });
+  const metadata = await provider.metadata({ userinfo_endpoint: `${front.url}/userinfo`, ...different?.(front.url) });
   front.on('/.well-known/openid-configuration', answerJson(metadata));
   const idps = {
     ...provider.idps({ id_token_algs: ['ES256'], ...idp }),
@@ -58,7 +62,8 @@ export async function startProviderLab(options: LabOptions = {}): Promise<Provid
     await provider.close();
     throw error;
   });
-  await server.whenReady();
+  if (isUsable) await server.whenReady();
+  else await until(() => server.log.some(({ level }) => level === 'warn'), 'a line about the metadata');
   const attempt: ProviderLab['attempt'] = async (fault, ask = {}) => {
     const browser = createBrowser(server);
     const { state, nonce } = await browser.beginLogin();

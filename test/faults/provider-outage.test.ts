@@ -87,7 +87,11 @@ describe('a start without the provider', { concurrency: 4 }, () => {
         /is not https/,
         metadataWith({ jwks_uri: 'http://127.evil.test/jwks' }),
       ],
-      ['that demands PAR', /pushed authorization/, metadataWith({ require_pushed_authorization_requests: true })],
+      [
+        'that demands PAR',
+        /no pushed_authorization_request_endpoint/,
+        metadataWith({ require_pushed_authorization_requests: true }),
+      ],
     ];
   for (const [name, reason, behaviour] of faults) {
     test(`metadata ${name}: the log says why, and it recovers by itself`, () =>

@@ -34,6 +34,7 @@ function begin(fields: Partial<Transaction> = {}): Transaction {
     startedAt: NOW,
     maxAgeS: undefined,
     silent: false,
+    dpop: false,
     ...fields,
   });
 }

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type DemoProvider, type DemoProviderOptions, startDemoProvider } from '../../src/cli/demo/provider.ts';
+import type { Clock } from '../../src/core/clock.ts';
 import { findFreePorts } from './ports.ts';
 import { type CookieJar, createCookieJar, fetchWithJar, signInAtProvider } from './provider.ts';
 import { startTestServer, type TestServer } from './test-server.ts';
@@ -31,6 +32,7 @@ export type SignInWorldOptions = {
   /** Keys of the provider's entry in idps.yaml. */
   readonly idp?: Readonly<Record<string, unknown>>;
   readonly routes?: object;
+  readonly clock?: Clock;
   readonly expectedErrors?: readonly string[];
 };
 
@@ -75,6 +77,7 @@ export async function startSignInWorld(options: SignInWorldOptions = {}): Promis
           },
         },
       },
+      ...(options.clock === undefined ? {} : { clock: options.clock }),
       ...(options.routes === undefined ? {} : { routes: options.routes }),
       ...(options.environment === undefined ? {} : { environment: options.environment }),
       ...(options.expectedErrors === undefined ? {} : { expectedErrors: options.expectedErrors }),

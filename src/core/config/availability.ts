@@ -52,9 +52,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
   ],
   'idps.yaml': [
     { path: 'providers.*.response_mode', feature: 'form_post answers', accepts: ['query'], expected: 'query' },
-    { path: 'providers.*.par', feature: 'pushed authorization requests', accepts: ['never'], expected: 'never' },
-    { path: 'providers.*.endpoints.par', feature: 'pushed authorization requests' },
-    { path: 'providers.*.dpop', feature: 'DPoP', accepts: ['never'], expected: 'never' },
     {
       path: 'providers.*.claims_from.*',
       feature: 'claims from access tokens',

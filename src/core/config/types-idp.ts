@@ -20,6 +20,7 @@ export type IdpEndpoints = {
   readonly userinfo: string | undefined;
   readonly revocation: string | undefined;
   readonly endSession: string | undefined;
+  readonly par: string | undefined;
 };
 
 /** Request parameters of /auth/login that may be passed on to the provider. */

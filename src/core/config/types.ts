@@ -210,6 +210,8 @@ export type Idp = {
   readonly backchannelUrl: string | undefined;
   readonly authorizationParams: Readonly<Record<string, string>>;
   readonly forwardedParams: readonly ForwardedParam[];
+  readonly par: 'auto' | 'require' | 'never';
+  readonly dpop: 'never' | 'require';
   readonly idTokenAlgs: readonly string[];
   readonly clockSkewMs: number;
   readonly userinfo: boolean;

@@ -42,9 +42,6 @@ function contract(): Sources {
 const REFUSED = `
 settings.yaml:141:7 verify.profiles.analytics.service
 settings.yaml:164:3 csrf.cookie
-idps.yaml:20:5 providers.staff.par
-idps.yaml:51:7 providers.customers.endpoints.par
-idps.yaml:57:5 providers.customers.dpop
 idps.yaml:78:3 bearer.dpop
 routes.yaml:9:5 services.crud_service.audience
 routes.yaml:10:5 services.crud_service.scopes

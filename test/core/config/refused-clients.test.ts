@@ -93,6 +93,39 @@ const CASES: readonly Refusal[] = [
       'idps.yaml:8:22 providers.main.backchannel_url: "http://127.0.0.1:8002" presents no certificate, expected https, use https, or another client_auth.method',
     ],
   },
+  {
+    name: 'pushed requests that have nowhere to go',
+    sources: {
+      idps: idps(
+        '    par: require\n    endpoints: {authorization: "https://id.example.com/a", token: "https://id.example.com/t", jwks: "https://id.example.com/j"}\n',
+      ),
+    },
+    lines: [
+      'idps.yaml:7:10 providers.main.par: "require" without an endpoint, expected endpoints.par, add endpoints.par, or set par: auto',
+    ],
+  },
+  {
+    name: 'an endpoint for pushed requests that nobody uses',
+    sources: {
+      idps: idps(
+        '    par: never\n    endpoints: {authorization: "https://id.example.com/a", token: "https://id.example.com/t", jwks: "https://id.example.com/j", par: "https://id.example.com/p"}\n',
+      ),
+    },
+    lines: [
+      'idps.yaml:8:134 providers.main.endpoints.par: is never used, expected no such endpoint with par: never, remove one of the two',
+    ],
+  },
+  {
+    name: 'bound tokens that would be handed out',
+    sources: {
+      settings: `${SETTINGS}token_cookies:\n  enabled: true\ndirect_access_grant: {enabled: true, return_token: true}\n`,
+      idps: idps('    dpop: require\n'),
+    },
+    lines: [
+      'idps.yaml:7:11 providers.main.dpop: "require" beside token_cookies.enabled, expected one of the two, remove one of them',
+      'idps.yaml:7:11 providers.main.dpop: "require" beside direct_access_grant.return_token, expected one of the two, remove one of them',
+    ],
+  },
 ];
 
 describe('keys and certificates of this client are refused, with the exact lines', () => testRefusals(CASES));

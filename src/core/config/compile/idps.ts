@@ -53,6 +53,7 @@ function compileIdp(context: CompileContext, name: string, input: Input, { isDef
   const { endpoints } = input;
   const { ca, cert, key } = compileTls(context, context.idps, ['providers', name, 'tls'], input.tls);
   check(context, name, input, auth);
+  if (input.dpop === 'require') checkBound(context, name);
   return {
     name,
     issuer: input.issuer,
@@ -63,6 +64,7 @@ function compileIdp(context: CompileContext, name: string, input: Input, { isDef
       userinfo: endpoints.userinfo,
       revocation: endpoints.revocation,
       endSession: endpoints.end_session,
+      par: endpoints.par,
     },
     clientId: input.client_id,
     clientAuth: compileClientAuth(context, name, input, signingKeys),
@@ -72,6 +74,8 @@ function compileIdp(context: CompileContext, name: string, input: Input, { isDef
     backchannelUrl: input.backchannel_url && new URL(input.backchannel_url).origin,
     authorizationParams: input.authorization_params,
     forwardedParams: input.forwarded_params,
+    par: input.par,
+    dpop: input.dpop,
     idTokenAlgs: input.id_token_algs,
     clockSkewMs: durationMs(input.clock_skew),
     userinfo: input.userinfo,
@@ -83,6 +87,15 @@ function compileIdp(context: CompileContext, name: string, input: Input, { isDef
     logout: input.logout,
     tls: { ca, cert, key },
   };
+}
+
+/** A bound token is of no use to whoever has no key: what would hand it out is refused (D-36). */
+function checkBound({ idps, settings }: CompileContext, name: string): void {
+  const { token_cookies: cookies, direct_access_grant: grant } = settings.sections;
+  const refuse = (beside: string): void =>
+    idps.fail(['providers', name, 'dpop'], `{value} beside ${beside}`, 'one of the two', 'remove one of them');
+  if (cookies?.enabled === true) refuse('token_cookies.enabled');
+  if (grant?.enabled === true && grant.return_token) refuse('direct_access_grant.return_token');
 }
 
 function check({ idps }: CompileContext, name: string, input: Input, auth: string): void {
@@ -101,6 +114,18 @@ function check({ idps }: CompileContext, name: string, input: Input, auth: strin
   }
   if (durationMs(input.timeout.connect) > durationMs(input.timeout.total)) {
     idps.fail([...path, 'timeout', 'connect'], '{value} is longer than timeout.total', 'a shorter one', 'shorten it');
+  }
+  if (input.par === 'require' && input.endpoints !== undefined && input.endpoints.par === undefined) {
+    const fix = 'add endpoints.par, or set par: auto';
+    idps.fail([...path, 'par'], '{value} without an endpoint', 'endpoints.par', fix);
+  }
+  if (input.par === 'never' && input.endpoints?.par !== undefined) {
+    idps.fail(
+      [...path, 'endpoints', 'par'],
+      'is never used',
+      'no such endpoint with par: never',
+      'remove one of the two',
+    );
   }
   const backchannel = input.backchannel_url && new URL(input.backchannel_url);
   if (

@@ -77,8 +77,12 @@ const provider = section(
       choice('One parameter', ['prompt', 'login_hint', 'acr_values', 'ui_locales', 'max_age']),
       { separator: 'comma' },
     ).default(['prompt', 'login_hint', 'acr_values', 'ui_locales', 'max_age']),
-    par: choice('Pushed authorization requests', ['auto', 'require', 'never']).default('never'),
-    dpop: choice('Sender-constrained tokens (RFC 9449)', ['never', 'require']).default('never'),
+    par: choice('Pushed authorization requests (RFC 9126); auto = where the provider offers them', [
+      'auto',
+      'require',
+      'never',
+    ]).default('auto'),
+    dpop: choice('Tokens bound to a key of the session (RFC 9449)', ['never', 'require']).default('never'),
     id_token_algs: list('Accepted signatures of ID tokens', choice('One algorithm', ALGORITHMS), {
       separator: 'comma',
       min: 1,
