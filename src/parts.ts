@@ -127,6 +127,7 @@ function createLiveMetrics(live: Live, clock: Clock): Metrics {
   return createMetrics({
     storeReachable: () => live.store.status().reachable,
     storeReads: () => live.store.reads,
+    storeUnreplicated: () => live.store.status().unreplicated,
     l1() {
       const { l1 } = live;
       return l1 && { counts: l1.counts, size: l1.size, bytes: l1.bytes, isCurrent: l1.isCurrent(clock.now()) };
@@ -143,9 +144,11 @@ function hasSameStore(previous: Parts, { store, limits }: Config): boolean {
 function createStore({ config, log, clock }: Ground): SessionStore {
   const { store, limits } = config;
   if (store.kind === 'memory') return createMemoryStore();
+  const audit = createAudit(log);
   return createValkeyStore({
     redis: store.redis,
     onError: (error) => log.warn({ err: error }, 'the session store connection failed; reconnecting'),
+    onUnreplicated: (write) => audit('write_not_replicated', { reason: write }),
     pendingReadsMax: limits.pendingStoreReads,
     ...(store.l1 && {
       tracking: {

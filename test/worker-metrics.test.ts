@@ -8,6 +8,7 @@ function worker(isReachable = true): Metrics {
     storeReachable: () => isReachable,
     outboundSockets: () => 3,
     storeReads: () => ({ lookups: 5, writes: 2, refused: 0 }),
+    storeUnreplicated: () => 1,
     l1: () => undefined,
   });
 }

@@ -74,6 +74,8 @@ function createReader(): (locator: string) => Promise<StoredHot | undefined> {
       tls: undefined,
       keyPrefix: 'sp:',
       connectTimeoutMs: 2_000,
+      topology: undefined,
+      waitReplicas: undefined,
       commandTimeoutMs: 2_000,
     },
   });

@@ -13,7 +13,8 @@ export type AuditEvent =
   | 'refresh_denied'
   | 'refresh_superseded'
   | 'csrf_refused'
-  | 'identity_value_dropped';
+  | 'identity_value_dropped'
+  | 'write_not_replicated';
 
 /** What an audit line may say: public names only, no token, handle, code or secret. */
 export type AuditFields = {

@@ -41,6 +41,8 @@ export type MetricSources = {
   outboundSockets(): number;
   /** How hot reads were made. */
   storeReads(): Readonly<StoreReadCounts>;
+  /** Writes that too few replicas confirmed (D-18). */
+  storeUnreplicated(): number;
   /** The cache of sessions; undefined = off by configuration. */
   l1(): L1View | undefined;
 };
@@ -130,10 +132,12 @@ function createRefreshMetrics(registers: Registry[]): Pick<Metrics, 'refreshes' 
   };
 }
 
-function registerStore(registry: Registry, { storeReads, l1 }: MetricSources): void {
+function registerStore(registry: Registry, { storeReads, storeUnreplicated, l1 }: MetricSources): void {
   counter(registry, 'sallyport_store_lookups_total', 'Session look-ups sent to the store', () => storeReads().lookups);
   counter(registry, 'sallyport_store_read_writes_total', 'Writes that carried them', () => storeReads().writes);
   counter(registry, 'sallyport_store_reads_refused_total', 'Too many reads waited', () => storeReads().refused);
+  const unreplicatedHelp = 'Sign-outs and rotated tokens that too few replicas confirmed in time';
+  counter(registry, 'sallyport_store_wait_missed_total', unreplicatedHelp, storeUnreplicated);
   const count = (name: string, help: string, key: keyof L1Counts): void =>
     counter(registry, `sallyport_l1_${name}_total`, help, () => l1()?.counts[key] ?? 0);
   count('hits', 'Sessions served from the cache', 'hits');

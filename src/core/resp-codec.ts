@@ -141,8 +141,12 @@ export function readDigits(bytes: Buffer, from: number, to: number): number {
 /** The code of the error reply at `start`, or undefined if another reply stands there. */
 export function readErrorCode(bytes: Buffer, start: number): string | undefined {
   if (bytes[start] !== MINUS) return undefined;
-  const line = bytes.toString('latin1', start + 1, bytes.indexOf(CR, start));
-  return /^[A-Z]+/.exec(line)?.[0] ?? 'ERR';
+  return /^[A-Z]+/.exec(readErrorLine(bytes, start))?.[0] ?? 'ERR';
+}
+
+/** The text of the error reply at `start`. It may quote what was sent: not for logs. */
+export function readErrorLine(bytes: Buffer, start: number): string {
+  return bytes.toString('latin1', start + 1, bytes.indexOf(CR, start));
 }
 
 /**

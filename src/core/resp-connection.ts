@@ -1,5 +1,5 @@
 import type { Socket } from 'node:net';
-import type { RedisSettings } from './config/types-store.ts';
+import type { RedisNodeSettings } from './config/types-store.ts';
 import { encodeCommand, RespError, RespFramer, RespProtocolError, type RespValue, readReply } from './resp-codec.ts';
 import { openSocket, reconnectDelayMs } from './resp-socket.ts';
 import { socketFault } from './store-valkey-faults.ts';
@@ -9,7 +9,7 @@ export type Ask = (args: readonly string[]) => Promise<RespValue>;
 
 /** What a connection tells, and is told. */
 export type RespConnectionOptions = {
-  readonly redis: RedisSettings;
+  readonly redis: RedisNodeSettings;
   /** A larger reply ends the connection. */
   readonly replyMaxBytes: number;
   /** Said after AUTH and SELECT. The connection is up once it resolves; a rejection or a RespRefusal ends it. */
@@ -22,7 +22,7 @@ export type RespConnectionOptions = {
   onDown(fault: string): void;
   /** An attempt failed, or the connection broke otherwise than by being closed (a restart; the next attempt tells). */
   onFault(fault: string): void;
-  /** Pause after a refused handshake; absent: as after any other failure. */
+  /** Pause after a command of the handshake that the server does not know or allow; absent: as after any failure. */
   readonly refusedPauseMs?: number;
 };
 
@@ -37,6 +37,21 @@ export class RespRefusal extends Error {
 }
 
 const CLOSED = 'connection_closed';
+/** Codes that answer a command which the server does not know, or does not allow to this user. */
+const REFUSALS: readonly string[] = ['ERR', 'NOPERM'];
+/** What a handshake with a server ends with that is no master. */
+export const NOT_MASTER = 'NOT_MASTER';
+
+/** Whether an error code means that the server will not do this for us, now or later. */
+export function isRefusal(code: string): boolean {
+  return REFUSALS.includes(code);
+}
+
+/** Ends the handshake with RespRefusal NOT_MASTER unless the server is a master (D-20). */
+export async function askWhetherMaster(ask: Ask): Promise<void> {
+  const role = await ask(['ROLE']);
+  if (!Array.isArray(role) || String(role[0]) !== 'master') throw new RespRefusal(NOT_MASTER);
+}
 
 type Attempt = {
   readonly socket: Socket;
@@ -135,7 +150,7 @@ export class RespConnection {
       await greet(ask);
     } catch (error) {
       if (!(error instanceof RespRefusal) && !attempt.socket.destroyed) throw error;
-      attempt.isRefused = error instanceof RespRefusal;
+      attempt.isRefused = error instanceof RespRefusal && isRefusal(error.code);
       this.#end(attempt, error instanceof RespRefusal ? error.code : attempt.fault);
       return;
     }
@@ -192,7 +207,7 @@ export class RespConnection {
 }
 
 /** A server that has no password answers ERR: it needs none, and what follows shows whether it serves us. */
-async function authenticate(ask: Ask, { username, password }: RedisSettings): Promise<void> {
+async function authenticate(ask: Ask, { username, password }: RedisNodeSettings): Promise<void> {
   if (password === undefined) return;
   try {
     await ask(username === undefined ? ['AUTH', password] : ['AUTH', username, password]);

@@ -1,6 +1,6 @@
 import { connect as connectTcp, type Socket } from 'node:net';
 import { type ConnectionOptions, connect as connectTls } from 'node:tls';
-import type { RedisSettings, TlsSettings } from './config/types-store.ts';
+import type { RedisNodeSettings, TlsSettings } from './config/types-store.ts';
 
 /** How long a connection to the store may be quiet before TCP probes it. */
 export const KEEP_ALIVE_MS = 30_000;
@@ -15,7 +15,7 @@ export function reconnectDelayMs(attempts: number): number {
 }
 
 /** Open a connection to a Redis or Valkey server: TCP or TLS as configured. `onOpen` runs once it can be written to. */
-export function openSocket(redis: RedisSettings, onOpen: () => void): Socket {
+export function openSocket(redis: RedisNodeSettings, onOpen: () => void): Socket {
   const { host, port, tls } = redis;
   const common = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
   return tls === undefined ? connectTcp(common, onOpen) : connectTls({ ...tlsOptions(tls), ...common }, onOpen);

@@ -164,7 +164,7 @@ class MemoryStore implements SessionStore {
   async ping(): Promise<void> {}
 
   status(): StoreStatus {
-    return { reachable: true, reachedOnce: true };
+    return { reachable: true, reachedOnce: true, unreplicated: 0 };
   }
 
   async close(): Promise<void> {

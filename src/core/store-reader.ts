@@ -1,22 +1,34 @@
-import type { RedisSettings } from './config/types-store.ts';
+import type { RedisNodeSettings } from './config/types-store.ts';
 import type { SallyportError } from './errors.ts';
 import { LIMITS } from './limits.ts';
-import { BulkCursor, readDigits, readErrorCode } from './resp-codec.ts';
-import { RespConnection } from './resp-connection.ts';
+import { BulkCursor, readDigits, readErrorCode, readErrorLine } from './resp-codec.ts';
+import { askWhetherMaster, RespConnection } from './resp-connection.ts';
 import type { StoredHot, StoreReadCounts } from './store.ts';
+import { parseRedirect, type StoreRedirect } from './store-slots.ts';
 import type { StoreFaults } from './store-valkey-faults.ts';
 
 /** What a reader needs. */
 export type StoreReaderOptions = {
-  readonly redis: RedisSettings;
+  readonly redis: RedisNodeSettings;
+  /** The server must be a master: it is one of several that can take each other's place. */
+  readonly isMember: boolean;
+  readonly counts: StoreReadCounts;
   /** Look-ups that may wait, answered or not: above it reads are refused and counted. */
   readonly pendingMax: number;
   readonly faults: StoreFaults;
   /** The connection is up (again). */
   onUp(): void;
+  /** The connection was up and broke. */
+  onDown(): void;
+  /** A server of a Cluster names another one, which is read there. Absent: such an answer is a failure. */
+  onRedirect?(redirect: StoreRedirect, locator: string, now: number, hops: number): Promise<StoredHot | undefined>;
 };
 
+/** Servers that one read is sent to at most: two redirections (MOVED, then ASK). */
+const HOPS_MAX = 3;
+
 /** Fields of a hot read; `e` is the end in the callers' clock. */
+const ASKING_TEXT = '*1\r\n$6\r\nASKING\r\n';
 const FIELDS_TEXT = '$1\r\nr\r\n$1\r\nn\r\n$1\r\ne\r\n$1\r\nh\r\n';
 /** A record and what RESP puts around it. */
 const REPLY_MAX_BYTES = LIMITS.sessionRecordMaxBytes + 1_024;
@@ -28,6 +40,8 @@ type Lookup = {
   readonly answer: PromiseWithResolvers<StoredHot | undefined>;
   /** The latest time of those who ask, ms since the epoch. */
   now: number;
+  /** Servers that it was sent to, this one included. */
+  readonly hops: number;
   /** When it was sent, monotonic ms. */
   sentAt: number;
   isSettled: boolean;
@@ -40,7 +54,7 @@ type Lookup = {
  * word, and TCP would take minutes to say so. Whatever goes wrong is SallyportError `store_unavailable`.
  */
 export class StoreReader {
-  readonly counts: StoreReadCounts = { lookups: 0, writes: 0, refused: 0 };
+  readonly counts: StoreReadCounts;
   readonly #options: StoreReaderOptions;
   readonly #connection: RespConnection;
   readonly #cursor = new BulkCursor();
@@ -54,15 +68,19 @@ export class StoreReader {
   #fault = 'connecting';
 
   constructor(options: StoreReaderOptions) {
-    const { redis, faults } = options;
+    const { redis, faults, isMember } = options;
     this.#options = options;
+    this.counts = options.counts;
     this.#connection = new RespConnection({
       redis,
       replyMaxBytes: REPLY_MAX_BYTES,
-      greet: async (ask) => void (await ask(['PING'])),
+      greet: async (ask) => (isMember ? askWhetherMaster(ask) : void (await ask(['PING']))),
       onUp: () => options.onUp(),
       onReply: (bytes, start) => this.#answer(bytes, start),
-      onDown: (fault) => this.#failAll(fault),
+      onDown: (fault) => {
+        this.#failAll(fault);
+        options.onDown();
+      },
       onFault: (fault) => {
         this.#fault = fault;
         faults.report(fault);
@@ -90,14 +108,27 @@ export class StoreReader {
       known.now = Math.max(known.now, now);
       return known.answer.promise;
     }
-    if (!this.#connection.isUp) return Promise.reject(this.#unavailable(this.#fault));
-    if (this.pending >= this.#options.pendingMax) {
-      this.counts.refused += 1;
-      return Promise.reject(this.#unavailable('too many reads wait'));
-    }
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
     const answer = Promise.withResolvers<StoredHot | undefined>();
     if (this.#turn.size === 0) setImmediate(() => this.#send());
-    this.#turn.set(locator, { locator, answer, now, sentAt: 0, isSettled: false });
+    this.#turn.set(locator, { locator, answer, now, hops: 1, sentAt: 0, isSettled: false });
+    return answer.promise;
+  }
+
+  /** The same behind a redirection, at once. @param asking the slot is on its way to this server. */
+  follow(locator: string, now: number, hops: number, asking: boolean): Promise<StoredHot | undefined> {
+    const refusal = this.#refusal();
+    if (refusal !== undefined) return Promise.reject(refusal);
+    const answer = Promise.withResolvers<StoredHot | undefined>();
+    const lookup = { locator, answer, now, hops, sentAt: performance.now(), isSettled: false };
+    // The answer to ASKING has a place of its own in the queue; nobody waits for it.
+    if (asking) this.#queue.push({ ...lookup, isSettled: true });
+    this.#queue.push(lookup);
+    this.counts.lookups += 1;
+    this.counts.writes += 1;
+    this.#connection.write((asking ? ASKING_TEXT : '') + this.#command(locator));
+    this.#deadline ??= this.#watch(this.#options.redis.commandTimeoutMs);
     return answer.promise;
   }
 
@@ -115,20 +146,31 @@ export class StoreReader {
 
   #send(): void {
     if (this.#turn.size === 0) return;
-    const { keyPrefix } = this.#options.redis;
     const sentAt = performance.now();
     let text = '';
     for (const lookup of this.#turn.values()) {
       lookup.sentAt = sentAt;
       this.#queue.push(lookup);
-      const key = `${keyPrefix}s:{${lookup.locator}}`;
-      text += `*6\r\n$5\r\nHMGET\r\n$${key.length}\r\n${key}\r\n${FIELDS_TEXT}`;
+      text += this.#command(lookup.locator);
     }
     this.counts.lookups += this.#turn.size;
     this.counts.writes += 1;
     this.#turn.clear();
     this.#connection.write(text);
     this.#deadline ??= this.#watch(this.#options.redis.commandTimeoutMs);
+  }
+
+  #command(locator: string): string {
+    const key = `${this.#options.redis.keyPrefix}s:{${locator}}`;
+    return `*6\r\n$5\r\nHMGET\r\n$${key.length}\r\n${key}\r\n${FIELDS_TEXT}`;
+  }
+
+  /** Why nothing can be sent now. */
+  #refusal(): SallyportError | undefined {
+    if (!this.#connection.isUp) return this.#unavailable(this.#fault);
+    if (this.pending < this.#options.pendingMax) return undefined;
+    this.counts.refused += 1;
+    return this.#unavailable('too many reads wait');
   }
 
   #answer(bytes: Buffer, start: number): void {
@@ -146,8 +188,15 @@ export class StoreReader {
     if (lookup.isSettled) return;
     lookup.isSettled = true;
     const code = readErrorCode(bytes, start);
-    if (code !== undefined) lookup.answer.reject(this.#unavailable(code));
+    if (code !== undefined) this.#refused(lookup, code, readErrorLine(bytes, start));
     else lookup.answer.resolve(readHot(this.#cursor, bytes, start, lookup.now));
+  }
+
+  #refused({ locator, now, hops, answer }: Lookup, code: string, line: string): void {
+    const { onRedirect } = this.#options;
+    const redirect = onRedirect && hops < HOPS_MAX ? parseRedirect(line) : undefined;
+    if (onRedirect === undefined || redirect === undefined) answer.reject(this.#unavailable(code));
+    else answer.resolve(onRedirect(redirect, locator, now, hops + 1));
   }
 
   /** One timer for all that is in flight. */

@@ -1,14 +1,18 @@
 import type { Clock } from './clock.ts';
-import type { RedisSettings } from './config/types-store.ts';
+import type { RedisNodeSettings } from './config/types-store.ts';
 import { type RespValue, readReply } from './resp-codec.ts';
-import { type Ask, RespConnection } from './resp-connection.ts';
-import { ChangeHub } from './store-changes.ts';
+import { type Ask, askWhetherMaster, isRefusal, RespConnection } from './resp-connection.ts';
+import type { ChangeHub } from './store-changes.ts';
 
 /** What the invalidation channel needs. */
 export type StoreTrackingOptions = {
-  readonly redis: RedisSettings;
+  readonly redis: RedisNodeSettings;
+  /** The server must be a master: it is one of several that can take each other's place. */
+  readonly isMember: boolean;
   readonly heartbeatMs: number;
   readonly clock: Clock;
+  /** Told of each change. */
+  readonly changes: ChangeHub;
   /** The server or its ACL does not allow tracking: copies are not kept until it does. Told once for each code. */
   onRefused(code: string): void;
 };
@@ -20,8 +24,6 @@ const PONG = Buffer.from('pong');
 const MESSAGE_MAX_BYTES = 1_048_576;
 /** Pause before the server is asked again whether it allows tracking. */
 const REFUSED_PAUSE_MS = 5_000;
-/** Codes that answer a command which the server does not know, or does not allow to this user. */
-const REFUSALS = ['ERR', 'NOPERM'];
 
 /**
  * The coherence channel of one server (D-15): a connection of our own that redirects tracking to itself and hears of
@@ -34,7 +36,7 @@ const REFUSALS = ['ERR', 'NOPERM'];
  * Each time the channel goes down or comes up, listeners are told that anything may have changed.
  */
 export class StoreTracking {
-  readonly changes: ChangeHub;
+  readonly #changes: ChangeHub;
   readonly #options: StoreTrackingOptions;
   readonly #connection: RespConnection;
   readonly #sessionPrefix: string;
@@ -50,7 +52,7 @@ export class StoreTracking {
     this.#options = options;
     this.#sessionPrefix = `${keyPrefix}s:{`;
     this.#leasePrefix = `${keyPrefix}l:{`;
-    this.changes = new ChangeHub(() => this.#currentUntil);
+    this.#changes = options.changes;
     this.#connection = new RespConnection({
       redis: options.redis,
       replyMaxBytes: MESSAGE_MAX_BYTES,
@@ -61,6 +63,11 @@ export class StoreTracking {
       onDown: () => this.#stop(),
       onFault: (fault) => this.#note(fault),
     });
+  }
+
+  /** See StoreChanges.currentUntil, of this server alone. */
+  get currentUntil(): number {
+    return this.#currentUntil;
   }
 
   /** Give the connection up and open another one: the rest of the store may have moved to another server. */
@@ -76,7 +83,9 @@ export class StoreTracking {
 
   /** Tracking before SUBSCRIBE: a subscribed connection may only PING. The channel is confirmed as of SUBSCRIBE. */
   async #subscribe(ask: Ask): Promise<void> {
-    const { keyPrefix } = this.#options.redis;
+    const { isMember, redis } = this.#options;
+    const { keyPrefix } = redis;
+    if (isMember) await askWhetherMaster(ask);
     const id = String(await ask(['CLIENT', 'ID']));
     const prefixes = ['PREFIX', `${keyPrefix}s:`, 'PREFIX', `${keyPrefix}l:`];
     await ask(['CLIENT', 'TRACKING', 'ON', 'REDIRECT', id, 'BCAST', ...prefixes]);
@@ -87,7 +96,7 @@ export class StoreTracking {
   #start(): void {
     this.#refused = undefined;
     this.#confirm();
-    this.changes.all();
+    this.#changes.all();
     this.#heartbeat = setInterval(() => this.#beat(), this.#options.heartbeatMs);
   }
 
@@ -95,7 +104,7 @@ export class StoreTracking {
     clearInterval(this.#heartbeat);
     this.#pingedAt = undefined;
     this.#currentUntil = Number.NEGATIVE_INFINITY;
-    this.changes.all();
+    this.#changes.all();
   }
 
   #confirm(): void {
@@ -126,7 +135,7 @@ export class StoreTracking {
     else if (kind.equals(PONG)) this.#confirm();
     else if (Array.isArray(payload)) for (const key of payload) this.#tell(String(key));
     // FLUSHALL, and whatever else is no list of keys.
-    else this.changes.all();
+    else this.#changes.all();
   }
 
   #tell(key: string): void {
@@ -135,12 +144,12 @@ export class StoreTracking {
     const end = key.indexOf('}', this.#sessionPrefix.length);
     if (end === -1) return;
     const locator = key.slice(this.#sessionPrefix.length, end);
-    if (isSession) this.changes.session(locator);
-    else this.changes.lease(locator);
+    if (isSession) this.#changes.session(locator);
+    else this.#changes.lease(locator);
   }
 
   #note(fault: string): void {
-    if (!REFUSALS.includes(fault) || this.#refused === fault) return;
+    if (!isRefusal(fault) || this.#refused === fault) return;
     this.#refused = fault;
     this.#options.onRefused(fault);
   }

@@ -1,15 +1,14 @@
 import { Redis, type RedisOptions, ReplyError } from 'iovalkey';
-import type { RedisSettings } from './config/types-store.ts';
+import type { RedisNodeSettings } from './config/types-store.ts';
 import { SallyportError } from './errors.ts';
+import { NOT_MASTER } from './resp-connection.ts';
 import { KEEP_ALIVE_MS, RECONNECT_MAX_MS, reconnectDelayMs, tlsOptions } from './resp-socket.ts';
+import { parseRedirect, type StoreRedirect } from './store-slots.ts';
 import { type StoreFaults, socketFault } from './store-valkey-faults.ts';
-import { SCRIPTS, type ScriptName } from './store-valkey-scripts.ts';
+import { SCRIPTS } from './store-valkey-scripts.ts';
 
-/** What a script of SCRIPTS can be given. */
-export type ScriptArgument = string | number | Buffer;
-
-/** What a script of SCRIPTS can answer. */
-export type ScriptReply = string | number | (string | number)[];
+/** The client library's commands, as those who send them see it. */
+export type RedisCommands = Redis;
 
 /** How long a half-closed connection may linger before it is cut. */
 const DISCONNECT_MS = 50;
@@ -17,6 +16,8 @@ const DISCONNECT_MS = 50;
 /** Whom a connection tells about itself. */
 export type ConnectionEvents = {
   readonly faults: StoreFaults;
+  /** The server must be a master: it is one of several that can take each other's place (D-20). */
+  readonly isMember: boolean;
   /** Commands can be sent (again). */
   onUp(): void;
   /** The server is no longer the master: whatever else is connected to it should look for the new one. */
@@ -29,7 +30,7 @@ export type ConnectionEvents = {
  * whose detail names the server and a code, never a command's arguments (they hold the password and sealed tokens).
  */
 export class ValkeyConnection {
-  readonly #settings: RedisSettings;
+  readonly #settings: RedisNodeSettings;
   readonly #events: ConnectionEvents;
   readonly #redis: Redis;
   #usable = false;
@@ -40,7 +41,7 @@ export class ValkeyConnection {
   #readonlyAt = Number.NEGATIVE_INFINITY;
   #fault = 'connecting';
 
-  constructor(settings: RedisSettings, events: ConnectionEvents) {
+  constructor(settings: RedisNodeSettings, events: ConnectionEvents) {
     this.#settings = settings;
     this.#events = events;
     this.#redis = new Redis({
@@ -48,9 +49,7 @@ export class ValkeyConnection {
       retryStrategy: () => this.#nextAttemptMs(),
       reconnectOnError: (error) => this.#isDemoted(error),
     });
-    for (const [name, script] of Object.entries(SCRIPTS)) {
-      this.#redis.defineCommand(name, { numberOfKeys: script.keys, lua: script.lua });
-    }
+    for (const [name, lua] of Object.entries(SCRIPTS)) this.#redis.defineCommand(name, { numberOfKeys: 1, lua });
     this.#redis.on('ready', () => void this.#shakeHands());
     this.#redis.on('close', () => {
       if (this.#usable) this.#fault = 'connection_closed';
@@ -59,18 +58,13 @@ export class ValkeyConnection {
     this.#redis.on('error', (error: unknown) => this.#report(codeOf(error)));
   }
 
-  /** Send one command. Throws `store_unavailable` at once while there is no usable connection. */
+  /**
+   * Send one command. Throws `store_unavailable` at once while there is no usable connection, and StoreRedirect if a
+   * server of a Cluster names another one.
+   */
   async run<T>(send: (redis: Redis) => Promise<T>): Promise<T> {
     if (!this.#usable) throw this.#unavailable(this.#fault);
     return this.#within(send);
-  }
-
-  /** Run one of our scripts (EVALSHA, with EVAL where the server does not know it yet). */
-  async script(name: ScriptName, keys: readonly string[], args: readonly ScriptArgument[]): Promise<ScriptReply> {
-    return this.run((redis) => {
-      const commands = redis as unknown as Record<string, (...args: ScriptArgument[]) => Promise<ScriptReply>>;
-      return commands[name]!(...keys, ...args);
-    });
   }
 
   /** Whether a command can be sent now. */
@@ -102,6 +96,7 @@ export class ValkeyConnection {
     const { db } = this.#settings;
     try {
       await this.#within(async (redis) => (db === 0 ? redis.ping() : redis.select(db)));
+      if (this.#events.isMember) await this.#checkRole();
     } catch (error) {
       if (error instanceof SallyportError) this.#report(this.#fault);
       this.#drop(stream);
@@ -111,6 +106,11 @@ export class ValkeyConnection {
     this.#usable = true;
     this.#attempts = 0;
     this.#events.onUp();
+  }
+
+  async #checkRole(): Promise<void> {
+    const [role] = await this.#within((redis) => redis.role());
+    if (String(role) !== 'master') throw this.#unavailable(NOT_MASTER);
   }
 
   #within<T>(send: (redis: Redis) => Promise<T>): Promise<T> {
@@ -140,7 +140,7 @@ export class ValkeyConnection {
       },
       (error: unknown) => {
         if (error instanceof ReplyError) this.#replies += 1;
-        settle(() => reject(this.#unavailable(codeOf(error))));
+        settle(() => reject(readRedirect(error) ?? this.#unavailable(codeOf(error))));
       },
     );
     return promise;
@@ -183,7 +183,7 @@ export class ValkeyConnection {
   }
 }
 
-function connectionOptions(settings: RedisSettings): RedisOptions {
+function connectionOptions(settings: RedisNodeSettings): RedisOptions {
   const { host, port, db, username, password, tls, connectTimeoutMs } = settings;
   return {
     host,
@@ -207,6 +207,10 @@ function connectionOptions(settings: RedisSettings): RedisOptions {
     autoResendUnfulfilledCommands: false,
     maxRetriesPerRequest: 0,
   };
+}
+
+function readRedirect(error: unknown): StoreRedirect | undefined {
+  return error instanceof ReplyError ? parseRedirect((error as Error).message) : undefined;
 }
 
 /** The code of a failure: Redis's error prefix, the system's or OpenSSL's code, else the kind of error. */

@@ -1,4 +1,4 @@
-import type { RedisSettings } from './config/types-store.ts';
+import type { RedisAddress } from './config/types-store.ts';
 import { SallyportError } from './errors.ts';
 
 /** What the connections of one store say about their faults: each once, again only after a recovery. */
@@ -7,9 +7,12 @@ export class StoreFaults {
   readonly #onError: (error: SallyportError) => void;
   #reported: string | undefined;
 
-  /** @param onError told about each fault; never holds a secret. */
-  constructor({ host, port }: RedisSettings, onError: (error: SallyportError) => void) {
-    this.#address = `redis ${host}:${port}`;
+  /**
+   * @param onError told about each fault; never holds a secret.
+   * @param kind what the server is.
+   */
+  constructor({ host, port }: RedisAddress, onError: (error: SallyportError) => void, kind = 'redis') {
+    this.#address = `${kind} ${host}:${port}`;
     this.#onError = onError;
   }
 

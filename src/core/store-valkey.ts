@@ -18,7 +18,7 @@ import type {
   StoreReadCounts,
   StoreStatus,
 } from './store.ts';
-import { StoreReader } from './store-reader.ts';
+import { StoreNodes } from './store-nodes.ts';
 import {
   checkCreation,
   checkKey,
@@ -29,17 +29,19 @@ import {
   recordTooLarge,
   sessionParts,
 } from './store-rules.ts';
-import { StoreTracking } from './store-tracking.ts';
-import { type ScriptArgument, ValkeyConnection } from './store-valkey-client.ts';
-import { StoreFaults } from './store-valkey-faults.ts';
 import { checkedFields, type Index, indexesOf, msLeft, parseHot } from './store-valkey-values.ts';
+
+/** A write that must not be lost in a failover. */
+export type ReplicatedWrite = 'logout' | 'rotation';
 
 /** What a Redis store needs. */
 export type ValkeyStoreOptions = {
   readonly redis: RedisSettings;
   /** Told once about each fault of the connection (again after a recovery). Never holds a secret. */
   readonly onError?: (error: SallyportError) => void;
-  /** Hot reads that may wait; absent: LIMITS.pendingStoreReads. */
+  /** Too few replicas had this write in time (`wait_replicas`): a failover now would lose it. */
+  readonly onUnreplicated?: (write: ReplicatedWrite) => void;
+  /** Hot reads of one server that may wait; absent: LIMITS.pendingStoreReads. */
   readonly pendingReadsMax?: number;
   /** Listen to the server's invalidations; absent: nobody keeps copies, and there is no channel. */
   readonly tracking?: {
@@ -56,11 +58,13 @@ export type ValkeyStoreOptions = {
  * connection has gone silent.
  *
  * Keys below the prefix: `s:{locator}` the session (hash: `r` revision, `n` last seen, `e` end in the callers' clock,
- * `h` hot, `c` cold, `b` pause after a failed refresh, `t:<hash>` service tokens), `l:{locator}:<name>` its leases, `u:{subject}` and `p:{provider session}` sorted sets of locators by
- * absolute end, `x:u:{…}` and `x:p:{…}` tombstones (hash: `w` written at, `u` in force until), `o:<id>` and `j:<id>`
+ * `h` hot, `c` cold, `b` pause after a failed refresh, `t:<hash>` service tokens), `l:{locator}:<name>` its leases, `u:{subject}` and
+ * `p:{provider session}` sorted sets of locators by absolute end, `x:u:{…}` and `x:p:{…}` tombstones (hash: `w` written at, `u` in force until), `o:<id>` and `j:<id>`
  * consumed once, `q:<key>` counts (hash: `n`). Each key has an expiry. A hot read is one HMGET.
  *
- * Hot reads have a connection of their own (store-reader.ts), and so have invalidations (store-tracking.ts).
+ * Which servers there are is known to store-nodes.ts; each has a connection for commands, one for hot reads
+ * (store-reader.ts) and one for invalidations (store-tracking.ts). What concerns several keys is done in an order that
+ * holds without a transaction, so that it makes no difference which servers they are on.
  */
 export function createValkeyStore(options: ValkeyStoreOptions): SessionStore {
   return new ValkeyStore(options);
@@ -70,30 +74,24 @@ class ValkeyStore implements SessionStore {
   readonly kind = 'redis';
   readonly leases: StoreLeases;
   readonly counters: StoreCounters;
+  readonly changes: StoreChanges | undefined;
+  readonly reads: Readonly<StoreReadCounts>;
   readonly #prefix: string;
-  readonly #connection: ValkeyConnection;
-  readonly #reader: StoreReader;
-  readonly #tracking: StoreTracking | undefined;
-  readonly #faults: StoreFaults;
-  #reachedOnce = false;
+  readonly #nodes: StoreNodes;
+  readonly #waits: boolean;
+  readonly #onUnreplicated: (write: ReplicatedWrite) => void;
+  #unreplicated = 0;
 
-  constructor({ redis, onError = () => {}, pendingReadsMax, tracking }: ValkeyStoreOptions) {
+  constructor({ redis, onError = () => {}, onUnreplicated = () => {}, pendingReadsMax, tracking }: ValkeyStoreOptions) {
     this.#prefix = redis.keyPrefix;
-    this.#faults = new StoreFaults(redis, onError);
-    const shared = { faults: this.#faults, onUp: () => this.#onUp() };
-    this.#connection = new ValkeyConnection(redis, { ...shared, onDemoted: () => this.#renew('READONLY') });
-    this.leases = createValkeyLeases(this.#connection, redis.keyPrefix);
-    this.counters = createValkeyCounters(this.#connection, redis.keyPrefix);
-    this.#reader = new StoreReader({ redis, pendingMax: pendingReadsMax ?? LIMITS.pendingStoreReads, ...shared });
-    this.#tracking = tracking && new StoreTracking({ redis, ...tracking });
-  }
-
-  get changes(): StoreChanges | undefined {
-    return this.#tracking?.changes;
-  }
-
-  get reads(): Readonly<StoreReadCounts> {
-    return this.#reader.counts;
+    this.#waits = redis.waitReplicas !== undefined;
+    this.#onUnreplicated = onUnreplicated;
+    const pendingMax = pendingReadsMax ?? LIMITS.pendingStoreReads;
+    this.#nodes = new StoreNodes({ redis, pendingMax, onError, ...(tracking && { tracking }) });
+    this.changes = tracking && this.#nodes.changes;
+    this.reads = this.#nodes.counts;
+    this.leases = createValkeyLeases(this.#nodes, redis.keyPrefix);
+    this.counters = createValkeyCounters(this.#nodes, redis.keyPrefix);
   }
 
   async create(creation: SessionCreation): Promise<'created' | 'ended'> {
@@ -103,7 +101,7 @@ class ValkeyStore implements SessionStore {
     const added = await Promise.all(indexes.map((index) => this.#addToIndex(index, creation)));
     const { locator, now, expiresAt } = creation;
     const args = [now, expiresAt, msLeft(now, expiresAt), ...fields.flat()];
-    if ((await this.#connection.script('createSession', [this.#sessionKey(locator)], args)) !== 1) {
+    if ((await this.#nodes.script('createSession', this.#sessionKey(locator), args)) !== 1) {
       const mine = indexes.filter((_, position) => added[position]);
       await Promise.all(mine.map((index) => this.#removeFromIndex(index, [locator])));
       throw locatorExists();
@@ -112,19 +110,19 @@ class ValkeyStore implements SessionStore {
   }
 
   readHot(locator: string, now: number): Promise<StoredHot | undefined> {
-    return isKey(locator) ? this.#reader.read(locator, now) : Promise.resolve(undefined);
+    return isKey(locator) ? this.#nodes.read(locator, now) : Promise.resolve(undefined);
   }
 
   async readAll(locator: string, now: number): Promise<StoredSession | undefined> {
     const key = this.#sessionKey(locator);
-    const { r, n, e, ...sealed } = await this.#connection.run((redis) => redis.hgetallBuffer(key));
+    const { r, n, e, ...sealed } = await this.#nodes.run(key, (redis) => redis.hgetallBuffer(key));
     const hot = parseHot(r, n, e, sealed[HOT_FIELD], now);
     return hot && { ...hot, ...sessionParts(Object.entries(sealed)) };
   }
 
   async touch(locator: string, now: number, expiresAt: number): Promise<boolean> {
     const args = [now, expiresAt, msLeft(now, expiresAt)];
-    const isAlive = (await this.#connection.script('touchSession', [this.#sessionKey(locator)], args)) === 1;
+    const isAlive = (await this.#nodes.script('touchSession', this.#sessionKey(locator), args)) === 1;
     if (!isAlive) this.#tell(locator);
     return isAlive;
   }
@@ -137,15 +135,20 @@ class ValkeyStore implements SessionStore {
   ): Promise<'written' | 'gone' | 'conflict'> {
     const fields = checkedFields(change);
     const args = [now, revision, LIMITS.sessionRecordMaxBytes, ...fields.flat()];
-    const written = this.#connection.script('updateSession', [this.#sessionKey(locator)], args);
+    const written = this.#nodes.script('updateSession', this.#sessionKey(locator), args);
     const outcome = await written.finally(() => this.#tell(locator));
     if (outcome === 'size') throw recordTooLarge(LIMITS.sessionRecordMaxBytes);
+    // The cold part changes when the refresh token was rotated: the one before is worth nothing any more.
+    if (outcome === 'written' && change.cold !== undefined) {
+      await this.#replicated('rotation', [this.#sessionKey(locator)]);
+    }
     return outcome as 'written' | 'gone' | 'conflict';
   }
 
   async destroy(end: SessionEnd): Promise<boolean> {
     const existed = await this.#end(end.locator, 0);
     await Promise.all(indexesOf(end).map((index) => this.#removeFromIndex(index, [end.locator])));
+    await this.#replicated('logout', [this.#sessionKey(end.locator)]);
     return existed;
   }
 
@@ -159,48 +162,37 @@ class ValkeyStore implements SessionStore {
 
   async listBySubject(subjectKey: string, now: number): Promise<readonly string[]> {
     checkKey(subjectKey);
-    const key = this.#indexKey({ kind: 'u', key: subjectKey });
-    return this.#liveOf((await this.#connection.script('listIndex', [key], [now])) as string[], now);
+    return this.#liveOf(await this.#listIndex({ kind: 'u', key: subjectKey }, now), now);
   }
 
   async consumeOnce(kind: OnceKind, id: string, _now: number, ttlMs: number): Promise<boolean> {
     const key = this.#onceKey(kind, id);
-    return (await this.#connection.run((redis) => redis.set(key, '1', 'PX', msLeft(0, ttlMs), 'NX'))) === 'OK';
+    return (await this.#nodes.run(key, (redis) => redis.set(key, '1', 'PX', msLeft(0, ttlMs), 'NX'))) === 'OK';
   }
 
   async isConsumed(kind: OnceKind, id: string): Promise<boolean> {
     const key = this.#onceKey(kind, id);
-    return (await this.#connection.run((redis) => redis.get(key))) !== null;
+    return (await this.#nodes.run(key, (redis) => redis.get(key))) !== null;
   }
 
   async ping(): Promise<void> {
-    await this.#connection.run((redis) => redis.ping());
+    const { list } = this.#nodes;
+    await Promise.all(list.map(({ connection }) => connection.run((redis) => redis.ping())));
+    if (list.length === 0) await this.#nodes.run('', (redis) => redis.ping());
   }
 
   status(): StoreStatus {
-    return { reachable: this.#connection.isUp && this.#reader.isUp, reachedOnce: this.#reachedOnce };
+    const { isUp, reachedOnce } = this.#nodes;
+    return { reachable: isUp, reachedOnce, unreplicated: this.#unreplicated };
   }
 
-  async close(): Promise<void> {
-    await Promise.all([this.#connection.close(), this.#reader.close(), this.#tracking?.close()]);
-  }
-
-  #onUp(): void {
-    if (!this.status().reachable) return;
-    if (this.#reachedOnce) this.#tracking?.renew('reconnected');
-    this.#reachedOnce = true;
-    this.#faults.recovered();
-  }
-
-  /** The server is no master any more: reads and invalidations move together with the writes (D-20). */
-  #renew(fault: string): void {
-    this.#reader.renew(fault);
-    this.#tracking?.renew(fault);
+  close(): Promise<void> {
+    return this.#nodes.close();
   }
 
   /** This process hears of its own changes at once, also of one whose outcome is unknown. */
   #tell(locator: string): void {
-    this.#tracking?.changes.session(locator);
+    this.#nodes.changes.session(locator);
   }
 
   /**
@@ -209,15 +201,13 @@ class ValkeyStore implements SessionStore {
    */
   async #settle(creation: SessionCreation, indexes: readonly Index[]): Promise<'created' | 'ended'> {
     const { locator, now, startedAt, maxPerSubject } = creation;
-    const replies = await Promise.all(
-      indexes.map((index) => this.#script('settleCreation', this.#markedIndex(index), [now, startedAt])),
-    );
-    if (replies.some((reply) => reply[0] === 1)) {
+    const marks = await Promise.all(indexes.map((index) => this.#hasTombstone(index, now, startedAt)));
+    if (marks.includes(true)) {
       await this.destroy(creation);
       return 'ended';
     }
-    for (const [position, index] of indexes.entries()) {
-      const others = (replies[position]!.slice(1) as string[]).filter((other) => other !== locator);
+    for (const index of indexes) {
+      const others = (await this.#listIndex(index, now)).filter((other) => other !== locator);
       await this.#endExcess(index, others, index.kind === 'u' ? maxPerSubject : 0, now);
     }
     return 'created';
@@ -236,43 +226,64 @@ class ValkeyStore implements SessionStore {
   async #destroyIndexed(index: Index, now: number, tombstoneTtlMs: number): Promise<readonly string[]> {
     checkKey(index.key);
     const args = [now, now + tombstoneTtlMs, msLeft(0, tombstoneTtlMs)];
-    const locators = (await this.#script('writeTombstone', this.#markedIndex(index), args)) as string[];
+    await this.#nodes.script('writeTombstone', this.#tombstoneKey(index), args);
+    // Only now: whoever is added later reads the tombstone.
+    const locators = await this.#listIndex(index, now);
     const wereLive = await Promise.all(locators.map((locator) => this.#end(locator, now)));
     // An entry without a session may belong to a creation that has not written it yet, so it stays until its end.
     const ended = locators.filter((_, position) => wereLive[position]);
     await this.#removeFromIndex(index, ended);
+    await this.#replicated('logout', [this.#tombstoneKey(index), ...ended.map((locator) => this.#sessionKey(locator))]);
     return ended;
   }
 
   async #liveOf(locators: readonly string[], now: number): Promise<readonly string[]> {
     const ends = await Promise.all(
-      locators.map((locator) => this.#connection.run((redis) => redis.hget(this.#sessionKey(locator), 'e'))),
+      locators.map((locator) => {
+        const key = this.#sessionKey(locator);
+        return this.#nodes.run(key, (redis) => redis.hget(key, 'e'));
+      }),
     );
     return locators.filter((_, position) => Number(ends[position] ?? 0) > now);
   }
 
   async #end(locator: string, now: number): Promise<boolean> {
-    const ended = this.#connection.script('endSession', [this.#sessionKey(locator)], [now]);
+    const ended = this.#nodes.script('endSession', this.#sessionKey(locator), [now]);
     return (await ended.finally(() => this.#tell(locator))) === 1;
   }
 
   async #addToIndex(index: Index, creation: SessionCreation): Promise<boolean> {
     const { now, absoluteAt, locator } = creation;
     const args = [now, absoluteAt, msLeft(now, absoluteAt), locator];
-    return (await this.#connection.script('addToIndex', [this.#indexKey(index)], args)) === 1;
+    return (await this.#nodes.script('addToIndex', this.#indexKey(index), args)) === 1;
   }
 
   async #removeFromIndex(index: Index, locators: readonly string[]): Promise<void> {
     if (locators.length === 0) return;
-    await this.#connection.run((redis) => redis.zrem(this.#indexKey(index), ...locators));
+    const key = this.#indexKey(index);
+    await this.#nodes.run(key, (redis) => redis.zrem(key, ...locators));
   }
 
-  async #script(
-    name: 'settleCreation' | 'writeTombstone',
-    keys: readonly string[],
-    args: readonly ScriptArgument[],
-  ): Promise<(string | number)[]> {
-    return (await this.#connection.script(name, keys, args)) as (string | number)[];
+  async #listIndex(index: Index, now: number): Promise<readonly string[]> {
+    return (await this.#nodes.script('listIndex', this.#indexKey(index), [now])) as string[];
+  }
+
+  /** Whether a tombstone in force is as new as `startedAt`. */
+  async #hasTombstone(index: Index, now: number, startedAt: number): Promise<boolean> {
+    const key = this.#tombstoneKey(index);
+    const [writtenAt, until] = await this.#nodes.run(key, (redis) => redis.hmget(key, 'w', 'u'));
+    return writtenAt != null && until != null && Number(until) > now && Number(writtenAt) >= startedAt;
+  }
+
+  /** Wait until replicas have what was written under these keys; a miss is counted and told, no failure (D-18). */
+  async #replicated(write: ReplicatedWrite, keys: readonly string[]): Promise<void> {
+    if (!this.#waits) return;
+    const confirmed = await Promise.all(
+      keys.map((key) => this.#nodes.confirm(key, `${this.#prefix}w:${key.slice(key.indexOf('{'))}`)),
+    );
+    if (!confirmed.includes(false)) return;
+    this.#unreplicated += 1;
+    this.#onUnreplicated(write);
   }
 
   #sessionKey(locator: string): string {
@@ -288,8 +299,7 @@ class ValkeyStore implements SessionStore {
     return `${this.#prefix}${index.kind}:{${index.key}}`;
   }
 
-  /** The tombstone and the index of one user or provider session; the braces keep both in one slot. */
-  #markedIndex(index: Index): [tombstone: string, index: string] {
-    return [`${this.#prefix}x:${index.kind}:{${index.key}}`, this.#indexKey(index)];
+  #tombstoneKey(index: Index): string {
+    return `${this.#prefix}x:${index.kind}:{${index.key}}`;
   }
 }

@@ -98,6 +98,8 @@ export type StoreStatus = {
   readonly reachable: boolean;
   /** True once a command has succeeded since the start (D-43). */
   readonly reachedOnce: boolean;
+  /** Writes since the start that too few replicas had confirmed in time (D-18). */
+  readonly unreplicated: number;
 };
 
 /** How hot reads were made, for metrics and for tests that count instead of measuring time. */

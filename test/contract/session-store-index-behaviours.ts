@@ -179,7 +179,7 @@ export const INDEX_BEHAVIOURS: readonly StoreBehaviour[] = [
     name: 'a store that answers says so',
     run: async ({ store }) => {
       await store.ping();
-      assert.deepEqual(store.status(), { reachable: true, reachedOnce: true });
+      assert.deepEqual(store.status(), { reachable: true, reachedOnce: true, unreplicated: 0 });
     },
   },
 ];

@@ -7,7 +7,8 @@ import type { RedisSettings } from '../../src/core/config/types-store.ts';
 import { createMemoryStore } from '../../src/core/store-memory.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { skipWithout } from '../support/parts.ts';
-import { startRedis, type TestRedis, until, whenReachable } from '../support/redis.ts';
+import { startRedis, until, whenReachable } from '../support/redis.ts';
+import { startCluster } from '../support/redis-cluster.ts';
 import { createCertificates, type TestCertificates } from '../support/redis-tls.ts';
 import { RECORD_BEHAVIOURS, type StoreBehaviour } from './session-store-behaviours.ts';
 import { CHANGE_BEHAVIOURS } from './session-store-change-behaviours.ts';
@@ -28,6 +29,9 @@ const STORE_COMMANDS =
   '+hmget +hgetall +hget +hset +hkeys +hstrlen +hincrby +del +pexpire +pttl +zadd +zrem +zrange +zremrangebyscore ' +
   '+set +get +eval +evalsha +ping +select +client|id +client|tracking +subscribe';
 
+/** What it needs besides to know the masters of a Cluster; `role` behind Sentinels too, `wait` with `wait_replicas`. */
+const CLUSTER_COMMANDS = '+cluster|slots +cluster|info +role +asking +wait';
+
 describe('memory store', () => {
   for (const behaviour of BEHAVIOURS) {
     test(behaviour.name, async () => {
@@ -39,13 +43,10 @@ describe('memory store', () => {
 });
 
 describe('Redis store over TCP', { skip: skipWithout('redis-server') }, () => {
-  contractOverRedis(async () => ({
-    redis: await startRedis(),
-    credentials: {},
-    admin: {},
-    db: 0,
-    cleanUp: async () => {},
-  }));
+  contractOverRedis(async () => {
+    const redis = await startRedis();
+    return { settings: redis.settings, admins: [redis.connect()], cleanUp: redis.remove };
+  });
 });
 
 describe('Redis store over TLS with its own authority, a client certificate, an ACL user and database 3', {
@@ -57,47 +58,60 @@ describe('Redis store over TLS with its own authority, a client certificate, an 
       'admin on >admin-secret ~* &* +@all',
       `sallyport on >store-secret ~sp-test:* &__redis__:invalidate ${STORE_COMMANDS}`,
     ];
+    const redis = await startRedis({ tls, acl });
+    const admin = redis.connect({ username: 'admin', password: 'admin-secret' });
+    await admin.select(3);
     return {
-      redis: await startRedis({ tls, acl }),
-      credentials: { username: 'sallyport', password: 'store-secret' },
-      admin: { username: 'admin', password: 'admin-secret' },
-      db: 3,
-      cleanUp: tls.remove,
+      settings: (different) => redis.settings({ username: 'sallyport', password: 'store-secret', db: 3, ...different }),
+      admins: [admin],
+      async cleanUp() {
+        await redis.remove();
+        await tls.remove();
+      },
+    };
+  });
+});
+
+describe('Redis Cluster with an ACL user', { skip: skipWithout('redis-server') }, () => {
+  contractOverRedis(async () => {
+    const cluster = await startCluster();
+    const rule = `on >store-secret ~sp-test:* &__redis__:invalidate ${STORE_COMMANDS} ${CLUSTER_COMMANDS}`;
+    const admins = cluster.masters.map(cluster.client);
+    for (const admin of admins) await admin.call('ACL', 'SETUSER', 'sallyport', ...rule.split(' '));
+    const credentials = { username: 'sallyport', password: 'store-secret' };
+    return {
+      settings: (different) => cluster.settings({ ...credentials, ...different }),
+      admins,
+      cleanUp: cluster.remove,
     };
   });
 });
 
 type Server = {
-  readonly redis: TestRedis;
-  readonly credentials: Partial<RedisSettings>;
-  readonly admin: Partial<RedisSettings>;
-  readonly db: number;
+  settings(different: Partial<RedisSettings>): RedisSettings;
+  /** A client of each server, for looking at it from outside. */
+  readonly admins: readonly Redis[];
   cleanUp(): Promise<void>;
 };
 
 function contractOverRedis(start: () => Promise<Server>): void {
   let server: Server;
-  let admin: Redis;
 
   before(async () => {
     server = await start();
-    const { username, password } = server.admin;
-    admin = server.redis.connect({ username, password });
-    await admin.select(server.db);
   });
 
   after(async () => {
-    const left = await admin.dbsize();
-    admin.disconnect();
-    await server.redis.remove();
+    const left = await Promise.all(server.admins.map((admin) => admin.dbsize()));
+    for (const admin of server.admins) admin.disconnect();
     await server.cleanUp();
-    assert.equal(left, 0, 'keys outside the prefixes of the tests');
+    assert.deepEqual(new Set(left), new Set([0]), 'keys outside the prefixes of the tests');
   });
 
   for (const behaviour of [...BEHAVIOURS, ...COUNTER_BEHAVIOURS]) {
     test(behaviour.name, async () => {
       const keyPrefix = `sp-test:${randomUUID()}:`;
-      const redis = server.redis.settings({ ...server.credentials, db: server.db, keyPrefix });
+      const redis = server.settings({ keyPrefix });
       const tracking = { heartbeatMs: 1_000, clock: systemClock, onRefused: (code: string) => assert.fail(code) };
       const stores = [createValkeyStore({ redis, tracking }), createValkeyStore({ redis, tracking })] as const;
       await Promise.all(stores.map((store) => whenReachable(store)));
@@ -106,7 +120,7 @@ function contractOverRedis(start: () => Promise<Server>): void {
         await behaviour.run({ store: stores[0], other: stores[1], now: NOW });
       } finally {
         await Promise.all(stores.map((store) => store.close()));
-        await removeMortalKeys(admin, keyPrefix);
+        for (const admin of server.admins) await removeMortalKeys(admin, keyPrefix);
       }
     });
   }

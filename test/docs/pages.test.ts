@@ -118,6 +118,7 @@ describe('operations.md', () => {
       storeReachable: () => true,
       outboundSockets: () => 0,
       storeReads: () => ({ lookups: 0, writes: 0, refused: 0 }),
+      storeUnreplicated: () => 0,
       l1: () => undefined,
     }).exposition();
     const real = [...namesOf(text, /^# TYPE (\w+) /gm)].sort();

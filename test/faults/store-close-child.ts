@@ -19,6 +19,8 @@ const settings = (port: number): RedisSettings => ({
   tls: undefined,
   keyPrefix: 'sp:',
   connectTimeoutMs: 60_000,
+  topology: undefined,
+  waitReplicas: undefined,
   commandTimeoutMs: 60_000,
 });
 

@@ -97,7 +97,7 @@ async function firstFault(redis: RedisSettings): Promise<string> {
   const store = createValkeyStore({ redis, onError: (error) => faults.push(error) });
   try {
     await until(async () => faults.length > 0 || store.status().reachable);
-    assert.deepEqual(store.status(), { reachable: false, reachedOnce: false });
+    assert.deepEqual(store.status(), { reachable: false, reachedOnce: false, unreplicated: 0 });
     return faults[0]?.detail?.split(': ').at(-1) ?? '';
   } finally {
     await store.close();

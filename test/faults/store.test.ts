@@ -37,12 +37,12 @@ describe('Redis store when its server fails', OPTIONS, () => {
     await using opened = open(redis.settings({ port }));
     await assert.rejects(opened.store.readHot(newKey(), NOW), hasCode('store_unavailable'));
     await assert.rejects(opened.store.ping(), hasCode('store_unavailable'));
-    assert.deepEqual(opened.store.status(), { reachable: false, reachedOnce: false });
+    assert.deepEqual(opened.store.status(), { reachable: false, reachedOnce: false, unreplicated: 0 });
     await until(async () => opened.faults.length > 0);
     assert.match(opened.faults[0]!.message, /^store_unavailable: redis 127\.0\.0\.1:\d+: ECONNREFUSED$/);
     const late = await startRedis({ port });
     await whenReachable(opened.store);
-    assert.deepEqual(opened.store.status(), { reachable: true, reachedOnce: true });
+    assert.deepEqual(opened.store.status(), { reachable: true, reachedOnce: true, unreplicated: 0 });
     await late.remove();
   });
 
@@ -142,7 +142,7 @@ describe('Redis store when its server fails', OPTIONS, () => {
     assert.equal(await early, 'store_unavailable');
     await until(async () => opened.faults.length > 0);
     await assert.rejects(opened.store.create(creationAt(NOW)), hasCode('store_unavailable'));
-    assert.deepEqual(opened.store.status(), { reachable: false, reachedOnce: false });
+    assert.deepEqual(opened.store.status(), { reachable: false, reachedOnce: false, unreplicated: 0 });
     assert.equal(await admin.dbsize(), 0);
     admin.disconnect();
   });

@@ -36,6 +36,8 @@ export type TestRedis = {
   /** A plain client of the library's, for looking at the server from outside. Close it with `disconnect()`. */
   connect(credentials?: Pick<RedisSettings, 'username' | 'password'>): Redis;
   stop(): Promise<void>;
+  /** End it without a word, as a machine that fails. */
+  kill(): Promise<void>;
   start(): Promise<void>;
   /** Stop, start on the same port. */
   restart(): Promise<void>;
@@ -54,8 +56,8 @@ export async function startRedis(options: RedisOptions = {}): Promise<TestRedis>
   const start = async () => {
     child = await spawnRedis(serverArguments(options, port, directory));
   };
-  const stop = async () => {
-    await stopProcess(child);
+  const stop = async (signal?: 'SIGKILL') => {
+    await stopProcess(child, signal);
     child = undefined;
   };
   await start();
@@ -65,7 +67,8 @@ export async function startRedis(options: RedisOptions = {}): Promise<TestRedis>
     settings: (different = {}) => ({ ...settingsFor(port, options.tls), ...different }),
     connect: (credentials) => new Redis(clientOptions(port, options.tls, credentials)),
     start,
-    stop,
+    stop: () => stop(),
+    kill: () => stop('SIGKILL'),
     restart: async () => {
       await stop();
       await start();
@@ -124,10 +127,10 @@ async function spawnRedis(args: readonly string[]): Promise<ChildProcess> {
   throw new Error(`redis-server did not start:\n${lines.join('\n')}`);
 }
 
-async function stopProcess(child: ChildProcess | undefined): Promise<void> {
-  if (child === undefined || child.exitCode !== null) return;
+async function stopProcess(child: ChildProcess | undefined, signal: NodeJS.Signals = 'SIGTERM'): Promise<void> {
+  if (child === undefined || child.exitCode !== null || child.signalCode !== null) return;
   const exited = once(child, 'exit');
-  child.kill('SIGTERM');
+  child.kill(signal);
   await exited;
 }
 
@@ -144,6 +147,8 @@ function settingsFor(port: number, tls: TestCertificates | undefined): RedisSett
     connectTimeoutMs: 2_000,
     // Wide, because the tests share few cores; the fault tests set their own.
     commandTimeoutMs: 5_000,
+    topology: undefined,
+    waitReplicas: undefined,
   };
 }
 

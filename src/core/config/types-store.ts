@@ -13,8 +13,33 @@ export type L1Settings = {
   readonly heartbeatMs: number;
 };
 
-/** One Redis or Valkey server. */
-export type RedisSettings = {
+/** How Redis or Valkey servers form the store. */
+export type RedisSettings = RedisNodeSettings & {
+  /** How the masters are found; undefined = `mode: single`: the server at `host`. Else `host` is the first to be asked. */
+  readonly topology: SentinelSettings | ClusterSettings | undefined;
+  /** WAIT after what must not be lost (D-18); undefined = do not wait. */
+  readonly waitReplicas: WaitSettings | undefined;
+};
+
+/** Sentinels that name the master of one group. */
+export type SentinelSettings = {
+  readonly mode: 'sentinel';
+  readonly master: string;
+  /** Each with its own credentials and TLS. */
+  readonly sentinels: readonly RedisNodeSettings[];
+};
+
+/** A Redis Cluster, found from any of its servers. */
+export type ClusterSettings = { readonly mode: 'cluster'; readonly seeds: readonly RedisAddress[] };
+
+/** Replicas that must have a write, and how long to wait for them. */
+export type WaitSettings = { readonly count: number; readonly timeoutMs: number };
+
+/** Where a server listens. */
+export type RedisAddress = { readonly host: string; readonly port: number };
+
+/** One Redis or Valkey server, and how to talk to it. */
+export type RedisNodeSettings = {
   readonly host: string;
   readonly port: number;
   readonly db: number;

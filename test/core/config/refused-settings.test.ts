@@ -263,25 +263,37 @@ const CASES: readonly Refusal[] = [
     ],
   },
   {
+    name: 'the servers of another mode, a database in a seed, and seeds that differ',
+    sources: {
+      settings: settings(
+        'store:\n  kind: redis\n  redis:\n    mode: cluster\n    url: redis://localhost\n    sentinels: {master: m, urls: [redis://localhost]}\n    seed_urls: [redis://localhost:7001/2, rediss://localhost:7002]\n',
+      ),
+    },
+    lines: [
+      'settings.yaml:12:10 store.redis.url: belongs to mode: single, but mode is cluster, expected one mode, remove the line',
+      'settings.yaml:13:5 store.redis.sentinels: belongs to mode: sentinel, but mode is cluster, expected one mode, remove the line',
+      'settings.yaml:14:5 store.redis.seed_urls: the URLs differ in scheme, user or password, expected the same for all, write them alike, or use username and password',
+      'settings.yaml:14:17 store.redis.seed_urls[0]: the URL names a database, expected a URL without a path, remove the path',
+    ],
+  },
+  {
     name: 'features of later versions',
     sources: {
       settings: settings(
-        'listen:\n  public: {tls: {cert_file: a, key_file: b}}\nsession:\n  binding: {user_agent: family, ip: {v4: 24, v6: 56}}\nstore:\n  redis: {mode: cluster, seed_urls: "rediss://a, rediss://b"}\n  l1: {mode: tracking}\n  serve_stale: 5s\nverify: {gateway: nginx, csrf: proof}\ncsrf: {mode: token}\ntracing: {enabled: true}\nlog: {access: sampled}\npages: {directory: /pages}\n',
+        'listen:\n  public: {tls: {cert_file: a, key_file: b}}\nsession:\n  binding: {user_agent: family, ip: {v4: 24, v6: 56}}\nstore:\n  serve_stale: 5s\nverify: {gateway: nginx, csrf: proof}\ncsrf: {mode: token}\ntracing: {enabled: true}\nlog: {access: sampled}\npages: {directory: /pages}\n',
       ),
     },
     lines: [
       'settings.yaml:9:12 listen.public.tls: not available in this version, expected no such key, remove the line',
       'settings.yaml:11:13 session.binding.user_agent: not available in this version, expected none, remove the line',
       'settings.yaml:11:33 session.binding.ip: not available in this version, expected none, remove the line',
-      'settings.yaml:13:11 store.redis.mode: not available in this version, expected single, remove the line',
-      'settings.yaml:13:26 store.redis.seed_urls: not available in this version, expected no such key, remove the line',
-      'settings.yaml:15:3 store.serve_stale: not available in this version, expected 0s, remove the line',
-      'settings.yaml:16:10 verify.gateway: not available in this version, expected traefik, remove the line',
-      'settings.yaml:16:26 verify.csrf: not available in this version, expected none or origin, remove the line',
-      'settings.yaml:17:8 csrf.mode: not available in this version, expected header, remove the line',
-      'settings.yaml:18:11 tracing.enabled: not available in this version, expected false, remove the line',
-      'settings.yaml:19:7 log.access: not available in this version, expected none or all, remove the line',
-      'settings.yaml:20:9 pages.directory: not available in this version, expected null, remove the line',
+      'settings.yaml:13:3 store.serve_stale: not available in this version, expected 0s, remove the line',
+      'settings.yaml:14:10 verify.gateway: not available in this version, expected traefik, remove the line',
+      'settings.yaml:14:26 verify.csrf: not available in this version, expected none or origin, remove the line',
+      'settings.yaml:15:8 csrf.mode: not available in this version, expected header, remove the line',
+      'settings.yaml:16:11 tracing.enabled: not available in this version, expected false, remove the line',
+      'settings.yaml:17:7 log.access: not available in this version, expected none or all, remove the line',
+      'settings.yaml:18:9 pages.directory: not available in this version, expected null, remove the line',
     ],
   },
 ];

@@ -73,6 +73,8 @@ export const session = section('Sessions', {
   ]),
 }).prefault({});
 
+const serverUrl = text('One URL', { expected: 'redis:// or rediss:// URL', fix: 'correct the URL', secret: true });
+
 const redis = section('Redis or Valkey', {
   mode: choice('How the servers form the store', ['single', 'sentinel', 'cluster']).default('single'),
   url: text('redis:// or rediss:// URL; empty = the memory store, with a warning', {
@@ -80,10 +82,13 @@ const redis = section('Redis or Valkey', {
     fix: 'correct the URL',
     secret: true,
   }).optional(),
-  seed_urls: list('First servers of a cluster', plain('One URL'), { separator: 'comma' }).optional(),
-  sentinels: section('Sentinels', {
+  seed_urls: list('First servers of a cluster, with mode: cluster', serverUrl, {
+    separator: 'comma',
+    min: 1,
+  }).optional(),
+  sentinels: section('Sentinels, with mode: sentinel', {
     master: plain('Name of the master'),
-    urls: list('Sentinels', plain('One URL'), { separator: 'comma', min: 1 }),
+    urls: list('Sentinels', serverUrl, { separator: 'comma', min: 1 }),
   }).optional(),
   key_prefix: text(
     'Begins every key',
