@@ -21,6 +21,7 @@ export type StoreNodeOptions = {
   readonly tracking?: {
     readonly heartbeatMs: number;
     readonly clock: Clock;
+    /** The server does not allow tracking; told once for each code. */
     onRefused(code: string): void;
   };
   /** Told once about each fault, again after a recovery. Never holds a secret. */

@@ -1,4 +1,3 @@
-import type { Clock } from './clock.ts';
 import type { RedisSettings } from './config/types-store.ts';
 import { createValkeyCounters } from './counters-valkey.ts';
 import type { SallyportError } from './errors.ts';
@@ -18,6 +17,7 @@ import type {
   StoreReadCounts,
   StoreStatus,
 } from './store.ts';
+import type { StoreNodeOptions } from './store-node.ts';
 import { StoreNodes } from './store-nodes.ts';
 import {
   checkCreation,
@@ -30,9 +30,7 @@ import {
   sessionParts,
 } from './store-rules.ts';
 import { checkedFields, type Index, indexesOf, msLeft, parseHot } from './store-valkey-values.ts';
-
-/** A write that must not be lost in a failover. */
-export type ReplicatedWrite = 'logout' | 'rotation';
+import type { ReplicatedWrite } from './store-wait.ts';
 
 /** What a Redis store needs. */
 export type ValkeyStoreOptions = {
@@ -44,12 +42,7 @@ export type ValkeyStoreOptions = {
   /** Hot reads of one server that may wait; absent: LIMITS.pendingStoreReads. */
   readonly pendingReadsMax?: number;
   /** Listen to the server's invalidations; absent: nobody keeps copies, and there is no channel. */
-  readonly tracking?: {
-    readonly heartbeatMs: number;
-    readonly clock: Clock;
-    /** The server does not allow tracking; told once for each code. */
-    onRefused(code: string): void;
-  };
+  readonly tracking?: NonNullable<StoreNodeOptions['tracking']>;
 };
 
 /**

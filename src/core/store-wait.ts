@@ -1,6 +1,9 @@
 import type { RedisNodeSettings, WaitSettings } from './config/types-store.ts';
 import { type ConnectionEvents, ValkeyConnection } from './store-valkey-client.ts';
 
+/** A write that must not be lost in a failover. */
+export type ReplicatedWrite = 'logout' | 'rotation';
+
 /** How long the mark lives that a wait writes. */
 const MARK_MS = 1_000;
 
