@@ -7,7 +7,7 @@ const HOST = 'app.example.com';
 /** Finding the route of a path. */
 export const routesBench: MicroBench = {
   name: 'routes',
-  createGroups: () => [groupOf(10), groupOf(1_000)],
+  createGroups: () => [groupOf(10), groupOf(1_000), hostsOf(10), hostsOf(1_000)],
 };
 
 function groupOf(count: number): MicroGroup {
@@ -33,6 +33,27 @@ function groupOf(count: number): MicroGroup {
         }),
       'list of expressions': () =>
         paths.map((path) => expressions.find(({ expression }) => expression.test(path))?.id ?? ''),
+    },
+  };
+}
+
+/** Routes of one shape, told apart by their hosts alone. */
+function hostsOf(count: number): MicroGroup {
+  const host = (at: number): string => `app-${at}.example.com`;
+  const routes = Array.from({ length: count }, (_, at) => routeOf({ id: `h${at}`, hosts: [host(at)], paths: ['/*'] }));
+  const table = compileRoutes(routes);
+  const hosts = Array.from({ length: 5 }, (_, at) => host(at * (count / 5) + count / 5 - 1));
+  return {
+    name: `${count} hosts of one path`,
+    calls: hosts.length,
+    ways: {
+      'by host (shipped)': () =>
+        hosts.map((name) => {
+          const match = table.find(name, '/any/path', 'GET');
+          return match.kind === 'route' ? match.compiled.route.id : '';
+        }),
+      'one after the other': () =>
+        hosts.map((name) => routes.find((route) => route.hosts.some((one) => one === name))?.id ?? ''),
     },
   };
 }

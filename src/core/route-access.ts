@@ -1,7 +1,7 @@
 import { type AddressMatcher, clientAddress, parseAddress } from './address.ts';
 import type { RequestContext } from './context.ts';
 import type { ReturnToCheck } from './return-to.ts';
-import type { CompiledRoute } from './routes.ts';
+import type { CompiledRoute, RouteTable } from './routes.ts';
 import type { Session } from './services.ts';
 import type { SiteRuntime } from './sites.ts';
 
@@ -36,4 +36,10 @@ export function loginLocation(site: SiteRuntime, original: string, returnTo: Ret
   const first = safe === undefined ? '' : `return_to=${encodeURIComponent(safe)}`;
   const query = first === '' ? extra.slice(1) : first + extra;
   return query === '' ? site.loginUrl : `${site.loginUrl}?${query}`;
+}
+
+/** True where an ambiguous path may be judged all the same: its host is one route's, which does not look at paths (D-07). */
+export function isOpaqueHost(routes: RouteTable, host: string, method: string): boolean {
+  const match = routes.find(host, '/', method);
+  return match.kind === 'route' && match.compiled.route.pathMode === 'opaque';
 }

@@ -29,16 +29,24 @@ export type RouteTable = {
   find(host: string, path: string, method: string): RouteMatch;
 };
 
-/** A route at one of its hosts; undefined = every host. Each host stands alone, because each has a rank of its own. */
-type Candidate = { readonly host: string | undefined; readonly compiled: CompiledRoute };
+/** Routes of one shape and host. */
+type Methods = { readonly named: Map<string, CompiledRoute>; any: CompiledRoute | undefined };
+
+/** Routes of one shape. Whatever their number, a look-up is three steps: exact host, then pattern, then none (D-39). */
+type Hosts = {
+  readonly exact: Map<string, Methods>;
+  /** By what follows the label that a `*` stands for, with its dot. */
+  readonly patterns: Map<string, Methods>;
+  any: Methods | undefined;
+};
 
 type Node = {
   readonly literals: Map<string, Node>;
   param: Node | undefined;
-  /** Routes that end exactly here, best first. */
-  readonly exact: Candidate[];
-  /** Routes that end here with `/*`, best first. */
-  readonly below: Candidate[];
+  /** Routes that end exactly here. */
+  exact: Hosts | undefined;
+  /** Routes that end here with `/*`. */
+  below: Hosts | undefined;
 };
 
 const NONE: RouteMatch = { kind: 'none' };
@@ -50,7 +58,6 @@ export function compileRoutes(routes: readonly Route[]): RouteTable {
     const compiled = compileRoute(route);
     for (const path of route.paths) insert(root, path, compiled);
   }
-  sortNode(root);
   return {
     size: routes.length,
     find(host, path, method) {
@@ -82,36 +89,36 @@ function descend(node: Node, path: string, at: number, state: Search): CompiledR
   return pick(node.below, state);
 }
 
-function pick(candidates: readonly Candidate[], state: Search): CompiledRoute | undefined {
-  let isKnown = false;
-  for (const { host, compiled } of candidates) {
-    if (host !== undefined && !matchesHost(host, state.host)) continue;
-    const { methods } = compiled.route;
-    if (methods.length === 0 || methods.includes(state.method)) return compiled;
-    isKnown = true;
-  }
-  state.allow = isKnown ? allowOf(candidates, state.host) : '';
+function pick(hosts: Hosts | undefined, state: Search): CompiledRoute | undefined {
+  if (hosts === undefined) return undefined;
+  const { host, method } = state;
+  const exact = hosts.exact.get(host);
+  const pattern = hosts.patterns.size === 0 ? undefined : hosts.patterns.get(parentOf(host));
+  const found = routeFor(exact, method) ?? routeFor(pattern, method) ?? routeFor(hosts.any, method);
+  if (found !== undefined) return found;
+  state.allow = joinMethods(joinMethods(joinMethods('', exact), pattern), hosts.any);
   return undefined;
 }
 
-/** Value of `Allow`: the methods of every candidate of the host, each once. */
-function allowOf(candidates: readonly Candidate[], searched: string): string {
-  const allow: string[] = [];
-  for (const { host, compiled } of candidates) {
-    if (host !== undefined && !matchesHost(host, searched)) continue;
-    for (const method of compiled.route.methods) if (!allow.includes(method)) allow.push(method);
-  }
-  return allow.join(', ');
+function routeFor(methods: Methods | undefined, method: string): CompiledRoute | undefined {
+  return methods === undefined ? undefined : (methods.named.get(method) ?? methods.any);
 }
 
-/** Equal, or one label in place of the pattern's `*`. */
-function matchesHost(pattern: string, host: string): boolean {
-  if (pattern === host) return true;
-  return (
-    pattern.startsWith('*.') &&
-    host.endsWith(pattern.slice(1)) &&
-    host.indexOf('.') === host.length - pattern.length + 1
-  );
+/** Value of `Allow`: every method of the host once. Only a request that no route takes comes here. */
+function joinMethods(allow: string, methods: Methods | undefined): string {
+  if (methods === undefined) return allow;
+  let joined = allow;
+  for (const method of methods.named.keys()) {
+    // No method's name is a part of another's.
+    if (!joined.includes(method)) joined = joined === '' ? method : `${joined}, ${method}`;
+  }
+  return joined;
+}
+
+/** The host without its first label: what a pattern with `*` in that place is kept under. */
+function parentOf(host: string): string {
+  const dot = host.indexOf('.');
+  return dot === -1 ? '' : host.slice(dot);
 }
 
 function compileRoute(route: Route): CompiledRoute {
@@ -133,10 +140,30 @@ function insert(root: Node, path: string, compiled: CompiledRoute): void {
     node = childOf(node, text.slice(at, end));
     at = end + 1;
   }
-  const candidates = wild ? node.below : node.exact;
-  const { hosts } = compiled.route;
-  if (hosts.length === 0) candidates.push({ host: undefined, compiled });
-  for (const host of hosts) candidates.push({ host, compiled });
+  if (wild) node.below ??= createHosts();
+  else node.exact ??= createHosts();
+  const hosts = (wild ? node.below : node.exact) as Hosts;
+  for (const methods of methodsOf(hosts, compiled.route.hosts)) {
+    if (compiled.route.methods.length === 0) methods.any ??= compiled;
+    for (const method of compiled.route.methods) {
+      if (!methods.named.has(method)) methods.named.set(method, compiled);
+    }
+  }
+}
+
+function methodsOf(hosts: Hosts, names: readonly string[]): Methods[] {
+  if (names.length === 0) {
+    hosts.any ??= createMethods();
+    return [hosts.any];
+  }
+  return names.map((name) => {
+    const isPattern = name.startsWith('*.');
+    const map = isPattern ? hosts.patterns : hosts.exact;
+    const key = isPattern ? name.slice(1) : name;
+    const methods = map.get(key) ?? createMethods();
+    map.set(key, methods);
+    return methods;
+  });
 }
 
 function childOf(node: Node, segment: string): Node {
@@ -151,19 +178,14 @@ function childOf(node: Node, segment: string): Node {
   return child;
 }
 
-/** Exact host, then pattern, then none; methods given before none (D-39). */
-function rank({ host, compiled }: Candidate): number {
-  const hostRank = host === undefined ? 2 : host.startsWith('*.') ? 1 : 0;
-  return hostRank * 2 + (compiled.route.methods.length === 0 ? 1 : 0);
-}
-
-function sortNode(node: Node): void {
-  node.exact.sort((a, b) => rank(a) - rank(b));
-  node.below.sort((a, b) => rank(a) - rank(b));
-  for (const child of node.literals.values()) sortNode(child);
-  if (node.param !== undefined) sortNode(node.param);
-}
-
 function createNode(): Node {
-  return { literals: new Map(), param: undefined, exact: [], below: [] };
+  return { literals: new Map(), param: undefined, exact: undefined, below: undefined };
+}
+
+function createHosts(): Hosts {
+  return { exact: new Map(), patterns: new Map(), any: undefined };
+}
+
+function createMethods(): Methods {
+  return { named: new Map(), any: undefined };
 }

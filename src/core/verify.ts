@@ -14,7 +14,7 @@ import type { IdentityHeaders } from './identity.ts';
 import { isNavigation, isPreflight, isUnsafeMethod, originProblem } from './origin.ts';
 import { AMBIGUOUS, canonicalPath, isCleanTarget } from './path.ts';
 import type { ReturnToCheck } from './return-to.ts';
-import { findSessionProblem, isAddressAllowed, loginLocation } from './route-access.ts';
+import { findSessionProblem, isAddressAllowed, isOpaqueHost, loginLocation } from './route-access.ts';
 import type { CompiledRoute, RouteMatch, RouteTable } from './routes.ts';
 import type { BearerResult, BearerTokens, Session, Sessions } from './services.ts';
 import { canonicalHost, type SiteRuntime, type SiteTable } from './sites.ts';
@@ -113,11 +113,16 @@ function openInquiry(
   if (site === undefined) return deny('unknown_host', 'host', undefined, navigation);
   if (site.scheme !== scheme) return deny('forwarded_headers_invalid', 'scheme_of_site', site, navigation);
   const question = forwardedUri.indexOf('?');
-  const path = canonicalPath(question === -1 ? forwardedUri : forwardedUri.slice(0, question));
-  if (path === AMBIGUOUS) return deny('ambiguous_target', 'path', site, navigation);
+  const written = question === -1 ? forwardedUri : forwardedUri.slice(0, question);
+  const { routes } = services;
+  let path = canonicalPath(written);
+  if (path === AMBIGUOUS) {
+    const isOpaque = written.startsWith('/') && isOpaqueHost(routes, canonicalHost(forwardedHost, scheme), method);
+    if (!isOpaque) return deny('ambiguous_target', 'path', site, navigation);
+    path = '/';
+  }
   if (entry.shared && isOwnPath(path, services.config.paths)) return deny('not_found', 'own_path', site, navigation);
   const handshake = forwardedProto === 'ws' || forwardedProto === 'wss' || context.webSocketKey !== '';
-  const { routes } = services;
   const match = routes.size === 0 ? UNMATCHED : routes.find(canonicalHost(forwardedHost, scheme), path, method);
   if (match.kind === 'method') {
     return deny('method_not_allowed', 'route_method', site, navigation, '', false, match.allow);

@@ -279,3 +279,66 @@ describe('properties of the route table', () => {
     );
   });
 });
+
+describe('a look-up takes as many steps among 1,000 routes as among 10', () => {
+  type Shape = (at: number) => Partial<Route> & { paths: string[] };
+  const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE', 'OPTIONS'];
+  const shapes: Readonly<Record<string, Shape>> = {
+    'of one shape on many hosts': (at) => ({ paths: ['/*'], hosts: [`h${at}.example.test`] }),
+    'of one shape on many host patterns': (at) => ({ paths: ['/a/:b/*'], hosts: [`*.h${at}.example.test`] }),
+    'of one shape, apart by host and method': (at) => ({
+      paths: ['/a'],
+      hosts: [`h${Math.floor(at / METHODS.length)}.example.test`],
+      methods: [METHODS[at % METHODS.length] as string],
+    }),
+    'side by side': (at) => ({ paths: [`/team/app-${at}/:id/*`] }),
+  };
+  const asked: readonly (readonly [string, string, string])[] = [
+    ['h1.example.test', '/a', 'GET'],
+    ['h1.example.test', '/a/x/y', 'TRACE'],
+    ['x.h1.example.test', '/a/x/y', 'POST'],
+    ['none.example.test', '/team/app-1/7/z', 'GET'],
+    ['none.example.test', '/none', 'GET'],
+  ];
+
+  /** Every look-up in a map, and every look at a route, which are all that a find consists of. */
+  function steps(count: number, shape: Shape): number[] {
+    let calls = 0;
+    const counted = (route: Route): Route =>
+      new Proxy(route, {
+        get(target, key) {
+          calls += 1;
+          return Reflect.get(target, key);
+        },
+      });
+    const routes = Array.from({ length: count }, (_, at) => counted(routeOf({ id: `r${at}`, ...shape(at) })));
+    const table = compileRoutes(routes);
+    const { get, keys } = Map.prototype;
+    const counting = function (this: Map<unknown, unknown>, key: unknown): unknown {
+      calls += 1;
+      return get.call(this, key);
+    };
+    const countingKeys = function (this: Map<unknown, unknown>) {
+      calls += this.size;
+      return keys.call(this);
+    };
+    Object.assign(Map.prototype, { get: counting, keys: countingKeys });
+    try {
+      return asked.map(([host, path, method]) => {
+        calls = 0;
+        table.find(host, path, method);
+        return calls;
+      });
+    } finally {
+      Object.assign(Map.prototype, { get, keys });
+    }
+  }
+
+  for (const [name, shape] of Object.entries(shapes)) {
+    test(name, () => {
+      const few = steps(10, shape);
+      assert.deepEqual(steps(1000, shape), few);
+      assert.ok(few.some((count) => count > 0));
+    });
+  }
+});

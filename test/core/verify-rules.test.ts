@@ -237,3 +237,33 @@ test('roles of one user are not those of another', () => {
   assert.equal(brief(ask({ query: 'roles=admin' }, { session: admin })), 'allow');
   assert.equal(brief(ask({ query: 'roles=admin' })), 'access_denied role');
 });
+
+describe('a host of opaque paths', () => {
+  const host = 'app.example.test';
+  const opaque = at(
+    { pathMode: 'opaque', hosts: [host], groups: ['ops'] },
+    { session: sessionOf({ principal: principalOf({ groups: ['ops'] }) }) },
+  );
+  const refused = 'ambiguous_target path';
+  check([
+    ['takes an encoded slash', { forwardedUri: '/api/projects/a%2Fb?x=1' }, 'allow', opaque],
+    ['and dots, twice the slash and what else is ambiguous', { forwardedUri: '/a/..%2F//b;c=%00' }, 'allow', opaque],
+    ['but not without a session', { ...NOBODY, forwardedUri: '/a%2Fb' }, 'authentication_required no_cookie', opaque],
+    [
+      'nor without the group',
+      { forwardedUri: '/a%2Fb' },
+      'access_denied group',
+      at({ ...opaque.routes?.[0], groups: ['x'] }),
+    ],
+    ['nor what does not begin with a slash', { forwardedUri: 'http://x/a%2Fb' }, refused, opaque],
+    ['nor a backslash', { forwardedUri: '/a\\b' }, 'forwarded_headers_invalid uri', opaque],
+    ['and strict paths stay strict', { forwardedUri: '/a%2Fb' }, refused, at({ hosts: [host] })],
+    [
+      'on another host',
+      { forwardedUri: '/a%2Fb' },
+      refused,
+      at({ ...opaque.routes?.[0], hosts: ['other.example.test'] }),
+    ],
+    ['and for another method', { forwardedUri: '/a%2Fb' }, refused, at({ ...opaque.routes?.[0], methods: ['POST'] })],
+  ]);
+});

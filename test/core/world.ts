@@ -91,6 +91,7 @@ export function routeOf(route: Partial<Route> & Pick<Route, 'id' | 'paths'>): Ro
     rateLimit: undefined,
     bodyMaxBytes: 0,
     timeouts: {},
+    pathMode: 'strict',
     public: [],
     rewrite: undefined,
     webSocket: undefined,

@@ -191,15 +191,8 @@ const PHRASES: Readonly<Record<string, string>> = {
   'claims from access tokens': 'claims from access tokens',
   'bearer tokens': 'Bearer tokens',
   introspection: 'introspection',
-  'balancing over several servers': 'balancing over several servers',
-  'passive health': 'passive health',
-  retries: 'retries',
-  'unchecked certificates': 'unchecked certificates',
-  'opaque paths': 'opaque paths',
   'step-up': 'step-up rules on routes',
   'external decisions': 'External policy decisions',
-  'deadlines of a route': 'deadlines and prefix stripping of a single route',
-  'prefix stripping': 'deadlines and prefix stripping of a single route',
 };
 
 test('what the configuration refuses as not available is named in the README', () => {

@@ -70,11 +70,8 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     },
     { path: 'services.*.token.eager', feature: 'service tokens', accepts: [false], expected: 'false' },
     { path: 'services.*.token.idp', feature: 'service tokens' },
-    { path: 'defaults.path_mode', feature: 'opaque paths', accepts: ['strict'], expected: 'strict' },
-    { path: 'routes.*.path_mode', feature: 'opaque paths', accepts: ['strict'], expected: 'strict' },
     { path: 'routes.*.step_up', feature: 'step-up' },
     { path: 'routes.*.pdp', feature: 'external decisions' },
-    { path: 'routes.*.strip_prefix', feature: 'prefix stripping' },
   ],
   'pdp.yaml': [
     { path: 'points', feature: 'external decisions', accepts: isEmpty, expected: 'nothing' },

@@ -265,6 +265,8 @@ export type Route = {
   readonly timeouts: Partial<ServiceTimeouts>;
   /** Exact method and canonical path without a session. */
   readonly public: readonly { readonly method: string; readonly path: string }[];
+  /** `opaque`: ambiguous paths pass, too; only on a verify route for whole hosts (D-07). */
+  readonly pathMode: 'strict' | 'opaque';
   readonly rewrite: { readonly prefix: string; readonly to: string } | undefined;
   /** undefined = an HTTP route; a WebSocket route takes handshakes alone. */
   readonly webSocket: WebSocketSettings | undefined;

@@ -58,7 +58,6 @@ routes.yaml:27:41 services.pdp_app.token.idp
 routes.yaml:64:5 routes[0].pdp
 routes.yaml:73:5 routes[1].pdp
 routes.yaml:117:5 routes[6].step_up
-routes.yaml:144:5 routes[10].path_mode
 pdp.yaml:4:1 points
 pdp.yaml:13:1 policies
 `;

@@ -1,5 +1,5 @@
 import { describe } from 'node:test';
-import { type Refusal, routes, testRefusals } from './support.ts';
+import { type Refusal, routes, SETTINGS, testRefusals } from './support.ts';
 
 const CASES: readonly Refusal[] = [
   {
@@ -175,6 +175,38 @@ const CASES: readonly Refusal[] = [
     ],
   },
   {
+    name: 'prefixes that are no prefix, have no service, or stand beside a rewrite',
+    sources: {
+      routes: routes(
+        '  - {id: a, paths: [/a/*, /b], target_service: api, strip_prefix: /a}\n  - {id: c, paths: [/c], strip_prefix: /c}\n  - {id: d, paths: [/d], target_service: api, strip_prefix: /d, rewrite: {prefix: /d, to: /e}}\n',
+      ),
+    },
+    lines: [
+      'routes.yaml:5:67 routes[0].strip_prefix: "/a" is no beginning of /b, expected the beginning of every path of the route, correct it',
+      'routes.yaml:6:40 routes[1].strip_prefix: a strip_prefix without target_service, expected a service, add target_service or remove strip_prefix',
+      'routes.yaml:7:61 routes[2].strip_prefix: stands beside rewrite, expected one of the two, remove one of them',
+    ],
+  },
+  {
+    name: 'opaque paths where anything depends on the path',
+    sources: {
+      settings: SETTINGS.replace(
+        'keys:',
+        '    hosts: [app.example.com, git.example.com, "*.x.example.com"]\n    cookie: {domain: example.com}\nkeys:',
+      ),
+      routes: routes(
+        '  - {id: a, paths: [/a/*], hosts: [git.example.com], path_mode: opaque}\n  - {id: b, paths: [/*], path_mode: opaque}\n  - {id: c, paths: [/*], hosts: [app.example.com], target_service: api, path_mode: opaque}\n  - {id: d, paths: [/*], hosts: [a.x.example.com], path_mode: opaque, public: [{method: GET, path: /x}]}\n  - {id: e, paths: [/*], hosts: ["*.x.example.com"], path_mode: opaque}\n  - {id: f, paths: [/f], hosts: [b.x.example.com]}\n',
+      ),
+    },
+    lines: [
+      'routes.yaml:5:5 routes[0]: path_mode: opaque on more or less than whole hosts, expected hosts, paths: [/*], and neither target_service nor public, use strict',
+      'routes.yaml:6:5 routes[1]: path_mode: opaque on more or less than whole hosts, expected hosts, paths: [/*], and neither target_service nor public, use strict',
+      'routes.yaml:7:5 routes[2]: path_mode: opaque on more or less than whole hosts, expected hosts, paths: [/*], and neither target_service nor public, use strict',
+      'routes.yaml:8:5 routes[3]: path_mode: opaque on more or less than whole hosts, expected hosts, paths: [/*], and neither target_service nor public, use strict',
+      'routes.yaml:9:5 routes[4]: path_mode: opaque on a host where f (routes.yaml:10:5) judges by the path, expected a host that it has alone, change the hosts of one of them',
+    ],
+  },
+  {
     name: 'deadlines of a route that nothing keeps',
     sources: {
       routes: routes(
@@ -216,7 +248,7 @@ const CASES: readonly Refusal[] = [
     name: 'features of later versions',
     sources: {
       routes:
-        'version: 1\nservices:\n  api: {urls: ["http://a:1"], audience: x, token: {source: exchange}}\nroutes:\n  - {id: a, paths: [/a], pdp: x, step_up: {max_age: 1m}, path_mode: opaque, strip_prefix: /a}\n',
+        'version: 1\nservices:\n  api: {urls: ["http://a:1"], audience: x, token: {source: exchange}}\nroutes:\n  - {id: a, paths: [/a], pdp: x, step_up: {max_age: 1m}}\n',
       pdp: 'version: 1\npoints: {main: {url: "http://pdp:8181"}}\n',
     },
     lines: [
@@ -224,8 +256,6 @@ const CASES: readonly Refusal[] = [
       'routes.yaml:3:52 services.api.token.source: not available in this version, expected session or none, remove the line',
       'routes.yaml:5:26 routes[0].pdp: not available in this version, expected no such key, remove the line',
       'routes.yaml:5:34 routes[0].step_up: not available in this version, expected no such key, remove the line',
-      'routes.yaml:5:58 routes[0].path_mode: not available in this version, expected strict, remove the line',
-      'routes.yaml:5:77 routes[0].strip_prefix: not available in this version, expected no such key, remove the line',
       'pdp.yaml:2:1 points: not available in this version, expected nothing, remove the line',
     ],
   },

@@ -6,6 +6,7 @@ import type { CompileContext } from './context.ts';
 import { compileAddresses } from './listen.ts';
 import { compileRouteRateLimit } from './rate-limits.ts';
 import { checkConflicts, type IndexedRoute } from './route-conflicts.ts';
+import { checkOpaque, compileRewrite } from './route-paths.ts';
 import { compileRouteTimeouts, compileServiceTls } from './service-options.ts';
 import { hostMatches } from './sites.ts';
 import { compileWebSocket } from './websocket.ts';
@@ -54,6 +55,7 @@ export function compileRoutes(context: CompileContext, sites: readonly Site[]): 
     return [{ index, route, expansions }];
   });
   checkIds(context, compiled);
+  checkOpaque(context, compiled);
   checkConflicts(context, compiled);
   checkAuthorization(context, compiled);
   return compiled.map(({ route }) => route);
@@ -87,7 +89,8 @@ function compileRoute(
     rateLimit: compileRouteRateLimit(context, input, input.auth ?? defaults.auth, index),
     timeouts: compileRouteTimeouts(context, input, index),
     public: input.public ?? [],
-    rewrite: input.rewrite,
+    pathMode: input.path_mode ?? defaults.path_mode,
+    rewrite: compileRewrite(context, input, index),
     webSocket: compileWebSocket(context, input, index),
     position: routes.position(path),
   };
@@ -183,25 +186,6 @@ function checkRoute({ routes }: CompileContext, route: Route, index: number): vo
     if (route.methods.length > 0 && !route.methods.includes(entry.method)) {
       routes.fail([...inner, 'method'], '{value} is no method of this route', route.methods.join(', '), 'correct it');
     }
-  }
-  if (route.rewrite === undefined) return;
-  const { prefix } = route.rewrite;
-  if (route.service === undefined) {
-    routes.fail(
-      [...path, 'rewrite'],
-      'a rewrite without target_service',
-      'a service',
-      'add target_service or remove rewrite',
-    );
-  }
-  const outside = route.paths.find((pattern) => !isAtOrBelow(pathBase(pattern), prefix));
-  if (outside !== undefined) {
-    routes.fail(
-      [...path, 'rewrite', 'prefix'],
-      `{value} is no beginning of ${outside}`,
-      'the beginning of every path of the route',
-      'correct it',
-    );
   }
 }
 
