@@ -20,6 +20,7 @@ import { startLogin } from './flows/login.ts';
 import { logOut } from './flows/logout.ts';
 import { refreshNow } from './flows/refresh-endpoint.ts';
 import { describeSession } from './flows/session-info.ts';
+import { listSessions, revokeByForm, revokeSession } from './flows/sessions.ts';
 import { exchangeForScript } from './flows/spa-callback.ts';
 import { takeTelemetry } from './flows/telemetry.ts';
 
@@ -54,10 +55,16 @@ export function compilePublicHandler(
   const endpoints = compileEndpoints(services.flows);
   const endByProvider = createBackchannelLogout(services.flows);
   const { paths } = services.flows.config;
+  const sessions = `${paths.auth}/sessions`;
+  const revocation: Endpoint = {
+    methods: ['DELETE'],
+    readsBody: false,
+    run: (request) => revokeSession(request, services.flows),
+  };
   const health = new Set([`${paths.auth}/health`, ...paths.health]);
   return (app, exchange, req) => {
     const { context } = exchange;
-    const endpoint = endpoints.get(context.path);
+    const endpoint = endpoints.get(context.path) ?? (context.path.startsWith(`${sessions}/`) ? revocation : undefined);
     if (endpoint !== undefined) return runEndpoint(app, exchange, endpoint, services);
     if (context.path === `${paths.auth}/backchannel-logout` && endByProvider !== undefined)
       return runForProvider(app, exchange, endByProvider, services);
@@ -92,6 +99,12 @@ function compileEndpoints(services: FlowServices): ReadonlyMap<string, Endpoint>
   if (keySet !== undefined) {
     endpoints.set(`${auth}/jwks.json`, { methods: ['GET'], readsBody: false, run: async () => keySet });
   }
+  endpoints.set(`${auth}/sessions`, {
+    methods: ['GET', 'POST'],
+    readsBody: true,
+    run: (request) =>
+      request.context.method === 'GET' ? listSessions(request, services) : revokeByForm(request, services),
+  });
   const leaveByFrame = createFrontchannelLogout(services);
   if (leaveByFrame !== undefined)
     endpoints.set(`${auth}/frontchannel-logout`, { methods: ['GET'], readsBody: false, run: leaveByFrame });

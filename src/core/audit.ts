@@ -8,6 +8,7 @@ export type AuditEvent =
   | 'logout_everywhere'
   | 'logout_backchannel'
   | 'logout_frontchannel'
+  | 'session_revoked'
   | 'session_ended_by_tombstone'
   | 'refresh_failed'
   | 'refresh_denied'

@@ -9,7 +9,8 @@ const STYLE = `:root{color-scheme:light dark;--ink:#1b1f2a;--dim:#5b6475;--paper
 main{width:min(34rem,100%);background:var(--card);border:1px solid var(--line);border-radius:14px;padding:2rem 2.25rem;box-shadow:0 12px 40px rgb(0 0 0/.06)}
 h1{margin:0 0 .75rem;font-size:1.4rem;line-height:1.25}p{margin:.5rem 0}.actions{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}
 a.button,button{font:inherit;border:1px solid var(--accent);border-radius:9px;padding:.55rem 1.1rem;text-decoration:none;cursor:pointer;color:var(--accent);background:transparent}
-a.primary,button.primary{background:var(--accent);color:var(--card)}small{display:block;margin-top:1.5rem;color:var(--dim);font-size:.82rem;overflow-wrap:anywhere}code{font-family:ui-monospace,monospace}`;
+a.primary,button.primary{background:var(--accent);color:var(--card)}small{display:block;margin-top:1.5rem;color:var(--dim);font-size:.82rem;overflow-wrap:anywhere}code{font-family:ui-monospace,monospace}
+ul{list-style:none;margin:1.25rem 0 0;padding:0}li{display:flex;justify-content:space-between;align-items:center;gap:1rem;padding:.9rem 0;border-top:1px solid var(--line)}li p{margin:0;color:var(--dim);font-size:.9rem}h2{margin:0;font-size:1rem}em{font-style:normal;font-weight:400;font-size:.82rem;color:var(--accent)}li button,li button.primary{white-space:nowrap;background:transparent;color:var(--accent)}`;
 
 const STYLE_SOURCE = hashSource(STYLE);
 
@@ -23,6 +24,15 @@ export type PageAction =
       readonly fields: Readonly<Record<string, string>>;
     };
 
+/** One entry of a page that lists things. */
+export type PageRow = {
+  readonly title: string;
+  /** Beside the title. */
+  readonly mark?: string;
+  readonly details: readonly string[];
+  readonly action?: PageAction;
+};
+
 /**
  * Render one of our pages. Every value is escaped here; there are no inline handlers (R-067, R-111).
  * @param options.csp the configured policy; the hashes of our own style and script are added to it.
@@ -33,6 +43,7 @@ export function renderPage(options: {
   readonly csp: string;
   readonly title: string;
   readonly paragraphs: readonly string[];
+  readonly rows?: readonly PageRow[];
   readonly actions?: readonly PageAction[];
   /** Small print: code and request id. */
   readonly note?: string;
@@ -47,6 +58,7 @@ export function renderPage(options: {
 <meta name="robots" content="noindex">${head}<title>${escapeHtml(options.title)}</title><style>${STYLE}</style></head>
 <body><main><h1>${escapeHtml(options.title)}</h1>
 ${options.paragraphs.map((text) => `<p>${escapeHtml(text)}</p>`).join('\n')}
+${renderRows(options.rows ?? [])}
 <div class="actions">${(options.actions ?? []).map(renderAction).join('')}</div>
 ${options.note === undefined ? '' : `<small>${escapeHtml(options.note)}</small>`}
 </main>${script === '' ? '' : `<script>${script}</script>`}</body></html>
@@ -60,6 +72,17 @@ ${options.note === undefined ? '' : `<small>${escapeHtml(options.note)}</small>`
 /** Escape text for HTML content and double-quoted attributes. */
 export function escapeHtml(text: string): string {
   return text.replace(/[&<>"'`]/g, (char) => `&#${char.charCodeAt(0)};`);
+}
+
+function renderRows(rows: readonly PageRow[]): string {
+  if (rows.length === 0) return '';
+  const items = rows.map(({ title, mark, details, action }) => {
+    const marked = mark === undefined ? '' : ` <em>${escapeHtml(mark)}</em>`;
+    const lines = details.map((text) => `<p>${escapeHtml(text)}</p>`).join('');
+    const button = action === undefined ? '' : renderAction(action);
+    return `<li><div><h2>${escapeHtml(title)}${marked}</h2>${lines}</div>${button}</li>`;
+  });
+  return `<ul>${items.join('')}</ul>`;
 }
 
 function renderAction(action: PageAction): string {

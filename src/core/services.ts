@@ -1,5 +1,5 @@
 import type { HeaderList } from './identity.ts';
-import type { SessionCold, SessionHot } from './session.ts';
+import type { SessionCold, SessionDescription, SessionHot, SessionOrigin } from './session.ts';
 
 /** A live session as requests see it: decoded, within its limits, with ready-made answer headers. */
 export type Session = {
@@ -18,10 +18,22 @@ export type Session = {
 export type NewSession = {
   readonly hot: Omit<SessionHot, 'createdAt' | 'idleMs' | 'absoluteAt' | 'indexKeyId'>;
   readonly cold: SessionCold;
+  /** What its owner's list shows; absent = nothing is known. */
+  readonly from?: SessionOrigin;
   /** When the login began, ms since the epoch (D-18). */
   readonly startedAt: number;
   /** Absolute end, ms since the epoch, where it is not a whole `session.absolute` from now. */
   readonly absoluteAt?: number;
+};
+
+/** One session in a list. */
+export type ListedSession = {
+  readonly locator: string;
+  readonly publicId: string;
+  /** ms since the epoch. */
+  readonly lastSeenAt: number;
+  /** Absent if it cannot be read any more: its key has left the ring. */
+  readonly description: SessionDescription | undefined;
 };
 
 /** Sessions as verify, proxy and flows use them (D-38). Every method throws `store_unavailable` in an outage. */
@@ -42,6 +54,10 @@ export type Sessions = {
   replace(session: Session): Promise<void>;
   /** End every session of the user on all nodes, and what logins under way would make; returns how many. */
   endAllOfUser(issuer: string, subject: string): Promise<number>;
+  /** The live sessions of a user, the one seen last in front. */
+  list(issuer: string, subject: string): Promise<readonly ListedSession[]>;
+  /** End one session of a user by its public id; undefined if the user has none of that name. */
+  endListed(issuer: string, subject: string, publicId: string): Promise<ListedSession | undefined>;
   /**
    * End our sessions of one session at the provider; returns how many.
    * @param remember also refuse what logins under way would make of it (D-18).

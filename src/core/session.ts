@@ -54,6 +54,29 @@ export type SessionCold = {
   readonly dpopKey?: string | undefined;
 };
 
+/** Where a session began, for its owner's list. */
+export type SessionOrigin = {
+  readonly userAgent: string;
+  /** The client's address; empty where it is unknown. */
+  readonly address: string;
+};
+
+/**
+ * What a session list shows of a session (field `d`). Sealed under the server key alone, because a list is read
+ * without the cookies of its sessions: it holds nothing that would open one.
+ */
+export type SessionDescription = {
+  readonly site: string;
+  readonly idp: string;
+  readonly username: string;
+  readonly device: string;
+  readonly address: string;
+  /** ms since the epoch. */
+  readonly createdAt: number;
+  /** ms since the epoch. */
+  readonly absoluteAt: number;
+};
+
 /** Which sealed part of a record; the field name is bound into the ciphertext. */
 export type SealedPart = 'h' | 'c';
 
@@ -94,4 +117,25 @@ export function openPart(
   const key = keyId === undefined ? undefined : sessionKey(ring, keyId, handle);
   const plain = key === undefined ? undefined : openBytes(key, sealed, `${locator}:${part}`);
   return plain === undefined ? undefined : JSON.parse(plain.toString('utf8'));
+}
+
+/** Seal what a session list shows, under the writing key. */
+export function sealDescription(ring: KeyRing, locator: string, description: SessionDescription): Buffer {
+  const key = descriptionKey(ring, ring.writerId, locator);
+  if (key === undefined) throw new TypeError('the writing key is not in the ring');
+  return sealBytes(key, ring.writerId, Buffer.from(JSON.stringify(description), 'utf8'), `${locator}:d`);
+}
+
+/** Open it; undefined if no key of the ring fits or the bytes are not ours. */
+export function openDescription(ring: KeyRing, locator: string, sealed: Buffer): SessionDescription | undefined {
+  const keyId = sealedKeyId(sealed);
+  const key = keyId === undefined ? undefined : descriptionKey(ring, keyId, locator);
+  const plain = key === undefined ? undefined : openBytes(key, sealed, `${locator}:d`);
+  return plain === undefined ? undefined : (JSON.parse(plain.toString('utf8')) as SessionDescription);
+}
+
+/** No handle holds a `|`: the key of no record. */
+function descriptionKey(ring: KeyRing, keyId: string, locator: string): KeyObject | undefined {
+  const serverKey = ring.find(keyId, 'session');
+  return serverKey === undefined ? undefined : deriveKey(serverKey, `describe|${locator}`);
 }

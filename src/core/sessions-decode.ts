@@ -115,6 +115,7 @@ export function indexKeyOf(ring: KeyRing, keyId: string): KeyObject {
   return key;
 }
 
-function publicIdOf(ring: KeyRing, keyId: string, locator: string): string {
+/** The public name of a session (D-27): 128 bits, from which nobody gets to the locator. */
+export function publicIdOf(ring: KeyRing, keyId: string, locator: string): string {
   return hmacBase64url(indexKeyOf(ring, keyId), `public|${locator}`).slice(0, 22);
 }

@@ -1,11 +1,22 @@
 import type { Clock } from './clock.ts';
 import type { SessionSettings } from './config/types.ts';
-import { hmacBase64url, type KeyRing, randomToken } from './crypto.ts';
+import { type KeyRing, randomToken } from './crypto.ts';
+import { deviceOf } from './device.ts';
 import type { IdentityHeaders } from './identity.ts';
 import type { L1, Load } from './l1.ts';
 import type { NewSession, Session, Sessions } from './services.ts';
-import { locatorOf, openPart, type SessionCold, type SessionHot, sealPart } from './session.ts';
-import { indexKeyOf, SessionDecoder } from './sessions-decode.ts';
+import {
+  locatorOf,
+  openPart,
+  type SessionCold,
+  type SessionDescription,
+  type SessionHot,
+  type SessionOrigin,
+  sealDescription,
+  sealPart,
+} from './session.ts';
+import { SessionDecoder } from './sessions-decode.ts';
+import { createIndexedSessions, indexKeys, indexKeysOf } from './sessions-index.ts';
 import type { SessionStore } from './store.ts';
 
 /** What sessions are made of. */
@@ -59,24 +70,7 @@ export function createSessions(options: SessionsOptions): Sessions {
     async replace(session) {
       await store.destroy({ locator: session.locator, ...indexKeysOf(ring, session) });
     },
-    end: (session) => endSession(options, session),
-    async endAllOfUser(issuer, subject) {
-      let ended = 0;
-      for (const id of ring.ids) {
-        const { subjectKey } = indexKeys(ring, id, issuer, subject, undefined);
-        ended += (await store.destroyBySubject(subjectKey, clock.now(), options.tombstoneTtlMs)).length;
-      }
-      return ended;
-    },
-    async endProviderSession(issuer, sid, remember) {
-      let ended = 0;
-      for (const id of ring.ids) {
-        const key = providerSessionKeyOf(ring, id, issuer, sid);
-        const ttlMs = remember ? options.tombstoneTtlMs : 0;
-        ended += (await store.destroyByProviderSession(key, clock.now(), ttlMs)).length;
-      }
-      return ended;
-    },
+    ...createIndexedSessions(options),
   };
 
   /** The store's expiry is a safety net; these limits hold by our own clock (D-16). */
@@ -154,6 +148,7 @@ async function createSession(options: SessionsOptions, decoder: SessionDecoder, 
     locator,
     hot: sealed,
     cold: sealPart(ring, handle, locator, 'c', creation.cold),
+    description: sealDescription(ring, locator, describe(hot, creation.from)),
     now,
     expiresAt: Math.min(now + settings.idleMs, absoluteAt),
     absoluteAt,
@@ -167,34 +162,8 @@ async function createSession(options: SessionsOptions, decoder: SessionDecoder, 
   return { handle, session: decoded.session };
 }
 
-/**
- * End one session and remember its provider session. Under every key of the ring: a login under way names the provider
- * session with the key that writes, whichever key named this one (D-18, D-27).
- */
-async function endSession(options: SessionsOptions, session: Session): Promise<void> {
-  const { store, ring, clock, tombstoneTtlMs } = options;
-  const { principal, sid } = session.hot;
-  const now = clock.now();
-  await store.destroy({ locator: session.locator, ...indexKeysOf(ring, session) });
-  if (sid === undefined) return;
-  for (const id of ring.ids) {
-    const key = providerSessionKeyOf(ring, id, principal.issuer, sid);
-    await store.destroyByProviderSession(key, now, tombstoneTtlMs);
-  }
-}
-
-/** Keyed hashes, so that a copy of the store tells nobody which user has sessions (D-12, D-27). */
-function indexKeys(ring: KeyRing, keyId: string, issuer: string, subject: string, sid: string | undefined) {
-  return {
-    subjectKey: hmacBase64url(indexKeyOf(ring, keyId), `sub|${issuer}|${subject}`),
-    providerSessionKey: sid === undefined ? undefined : providerSessionKeyOf(ring, keyId, issuer, sid),
-  };
-}
-
-function providerSessionKeyOf(ring: KeyRing, keyId: string, issuer: string, sid: string): string {
-  return hmacBase64url(indexKeyOf(ring, keyId), `sid|${issuer}|${sid}`);
-}
-
-function indexKeysOf(ring: KeyRing, { hot }: Session) {
-  return indexKeys(ring, hot.indexKeyId, hot.principal.issuer, hot.principal.subject, hot.sid);
+function describe(hot: SessionHot, from: SessionOrigin = { userAgent: '', address: '' }): SessionDescription {
+  const { site, idp, principal, createdAt, absoluteAt } = hot;
+  const { username } = principal;
+  return { site, idp, username, device: deviceOf(from.userAgent), address: from.address, createdAt, absoluteAt };
 }

@@ -6,6 +6,7 @@ import type {
   SessionCreation,
   SessionEnd,
   SessionStore,
+  StoredDescription,
   StoredHot,
   StoredSession,
   StoreReadCounts,
@@ -16,6 +17,7 @@ import { MemoryMarks } from './store-memory-marks.ts';
 import {
   checkCreation,
   checkKey,
+  DESCRIPTION_FIELD,
   FIRST_REVISION,
   HOT_FIELD,
   INDEX_ENTRIES_MAX,
@@ -151,6 +153,14 @@ class MemoryStore implements SessionStore {
   async listBySubject(subjectKey: string, now: number): Promise<readonly string[]> {
     checkKey(subjectKey);
     return this.#liveOf(this.#bySubject.get(subjectKey), now);
+  }
+
+  async readDescriptions(locators: readonly string[], now: number): Promise<readonly StoredDescription[]> {
+    return locators.flatMap((locator) => {
+      const record = this.#findLive(locator, now);
+      if (record === undefined) return [];
+      return [{ locator, lastSeenAt: record.lastSeenAt, description: record.fields.get(DESCRIPTION_FIELD) }];
+    });
   }
 
   async consumeOnce(kind: OnceKind, id: string, now: number, ttlMs: number): Promise<boolean> {

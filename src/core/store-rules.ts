@@ -14,6 +14,8 @@ export const FIRST_REVISION = 1;
 export const HOT_FIELD = 'h';
 /** Sealed cold part. */
 export const COLD_FIELD = 'c';
+/** Sealed description of a session, for lists. */
+export const DESCRIPTION_FIELD = 'd';
 /** What the last failed refresh left behind. */
 export const BACKOFF_FIELD = 'b';
 /** Prefix of sealed service tokens. */
@@ -52,6 +54,7 @@ export function sealedFields(change: SessionChange | SessionCreation): SealedFie
   const fields: SealedField[] = [];
   if (change.hot !== undefined) fields.push([HOT_FIELD, change.hot]);
   if (change.cold !== undefined) fields.push([COLD_FIELD, change.cold]);
+  if ('description' in change && change.description !== undefined) fields.push([DESCRIPTION_FIELD, change.description]);
   if ('backoff' in change && change.backoff !== undefined) fields.push([BACKOFF_FIELD, change.backoff]);
   if (!('tokens' in change) || change.tokens === undefined) return fields;
   for (const [hash, value] of change.tokens) {

@@ -1,6 +1,6 @@
 import { LIMITS } from './limits.ts';
-import type { SessionChange, SessionCreation, SessionEnd, StoredHot } from './store.ts';
-import { recordTooLarge, type SealedField, sealedBytes, sealedFields } from './store-rules.ts';
+import type { OnceKind, SessionChange, SessionCreation, SessionEnd, StoredDescription, StoredHot } from './store.ts';
+import { checkKey, recordTooLarge, type SealedField, sealedBytes, sealedFields } from './store-rules.ts';
 
 /** An index of sessions by user (`u`) or by provider session (`p`). */
 export type Index = { readonly kind: 'u' | 'p'; readonly key: string };
@@ -35,4 +35,21 @@ export function parseHot(
 ): StoredHot | undefined {
   if (!r || !n || !e || !hot || Number(e.toString('latin1')) <= now) return undefined;
   return { revision: Number(r.toString('latin1')), lastSeenAt: Number(n.toString('latin1')), hot };
+}
+
+/** What a list shows of a session; undefined if it is gone. @param fields last seen, end, description. */
+export function parseDescription(
+  locator: string,
+  fields: readonly (Buffer | null)[] | undefined,
+  now: number,
+): StoredDescription | undefined {
+  const [seen, end, description] = fields ?? [];
+  if (!seen || !end || Number(end.toString('latin1')) <= now) return undefined;
+  return { locator, lastSeenAt: Number(seen.toString('latin1')), description: description ?? undefined };
+}
+
+/** The key of something consumed once, without the prefix. */
+export function onceName(kind: OnceKind, id: string): string {
+  checkKey(id);
+  return `${kind === 'state' ? 'o' : 'j'}:${id}`;
 }

@@ -11,6 +11,7 @@ import type {
   SessionStore,
   StoreChanges,
   StoreCounters,
+  StoredDescription,
   StoredHot,
   StoredSession,
   StoreLeases,
@@ -22,6 +23,7 @@ import { StoreNodes } from './store-nodes.ts';
 import {
   checkCreation,
   checkKey,
+  DESCRIPTION_FIELD,
   HOT_FIELD,
   INDEX_ENTRIES_MAX,
   isKey,
@@ -29,7 +31,15 @@ import {
   recordTooLarge,
   sessionParts,
 } from './store-rules.ts';
-import { checkedFields, type Index, indexesOf, msLeft, parseHot } from './store-valkey-values.ts';
+import {
+  checkedFields,
+  type Index,
+  indexesOf,
+  msLeft,
+  onceName,
+  parseDescription,
+  parseHot,
+} from './store-valkey-values.ts';
 import type { ReplicatedWrite } from './store-wait.ts';
 
 /** What a Redis store needs. */
@@ -50,14 +60,9 @@ export type ValkeyStoreOptions = {
  * recovers by itself; meanwhile every method throws `store_unavailable` at once, or after `commandTimeoutMs` where a
  * connection has gone silent.
  *
- * Keys below the prefix: `s:{locator}` the session (hash: `r` revision, `n` last seen, `e` end in the callers' clock,
- * `h` hot, `c` cold, `b` pause after a failed refresh, `t:<hash>` service tokens), `l:{locator}:<name>` its leases, `u:{subject}` and
- * `p:{provider session}` sorted sets of locators by absolute end, `x:u:{…}` and `x:p:{…}` tombstones (hash: `w` written at, `u` in force until), `o:<id>` and `j:<id>`
- * consumed once, `q:<key>` counts (hash: `n`). Each key has an expiry. A hot read is one HMGET.
- *
- * Which servers there are is known to store-nodes.ts; each has a connection for commands, one for hot reads
- * (store-reader.ts) and one for invalidations (store-tracking.ts). What concerns several keys is done in an order that
- * holds without a transaction, so that it makes no difference which servers they are on.
+ * Its keys: docs/ARCHITECTURE.md. Each has an expiry; a hot read is one HMGET. Which servers there are is known to
+ * store-nodes.ts: each has connections for commands, hot reads and invalidations. What concerns several keys is done in
+ * an order that holds without a transaction, so that it makes no difference which servers they are on.
  */
 export function createValkeyStore(options: ValkeyStoreOptions): SessionStore {
   return new ValkeyStore(options);
@@ -158,13 +163,21 @@ class ValkeyStore implements SessionStore {
     return this.#liveOf(await this.#listIndex({ kind: 'u', key: subjectKey }, now), now);
   }
 
+  async readDescriptions(locators: readonly string[], now: number): Promise<readonly StoredDescription[]> {
+    const keys = locators.map((locator) => this.#sessionKey(locator));
+    const found = await Promise.all(
+      keys.map((key) => this.#nodes.run(key, (redis) => redis.hmgetBuffer(key, 'n', 'e', DESCRIPTION_FIELD))),
+    );
+    return locators.flatMap((locator, position) => parseDescription(locator, found[position], now) ?? []);
+  }
+
   async consumeOnce(kind: OnceKind, id: string, _now: number, ttlMs: number): Promise<boolean> {
-    const key = this.#onceKey(kind, id);
+    const key = this.#prefix + onceName(kind, id);
     return (await this.#nodes.run(key, (redis) => redis.set(key, '1', 'PX', msLeft(0, ttlMs), 'NX'))) === 'OK';
   }
 
   async isConsumed(kind: OnceKind, id: string): Promise<boolean> {
-    const key = this.#onceKey(kind, id);
+    const key = this.#prefix + onceName(kind, id);
     return (await this.#nodes.run(key, (redis) => redis.get(key))) !== null;
   }
 
@@ -231,13 +244,7 @@ class ValkeyStore implements SessionStore {
   }
 
   async #liveOf(locators: readonly string[], now: number): Promise<readonly string[]> {
-    const ends = await Promise.all(
-      locators.map((locator) => {
-        const key = this.#sessionKey(locator);
-        return this.#nodes.run(key, (redis) => redis.hget(key, 'e'));
-      }),
-    );
-    return locators.filter((_, position) => Number(ends[position] ?? 0) > now);
+    return (await this.readDescriptions(locators, now)).map(({ locator }) => locator);
   }
 
   async #end(locator: string, now: number): Promise<boolean> {
@@ -281,11 +288,6 @@ class ValkeyStore implements SessionStore {
 
   #sessionKey(locator: string): string {
     return `${this.#prefix}s:{${locator}}`;
-  }
-
-  #onceKey(kind: OnceKind, id: string): string {
-    checkKey(id);
-    return `${this.#prefix}${kind === 'state' ? 'o' : 'j'}:${id}`;
   }
 
   #indexKey(index: Index): string {

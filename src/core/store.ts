@@ -21,12 +21,23 @@ export type StoredSession = StoredHot & {
   readonly backoff?: Buffer;
 };
 
+/** What a session list needs of one session. */
+export type StoredDescription = {
+  readonly locator: string;
+  /** ms since the epoch. */
+  readonly lastSeenAt: number;
+  /** Sealed, where the creation gave one. */
+  readonly description: Buffer | undefined;
+};
+
 /** What `create` writes. */
 export type SessionCreation = {
   /** base64url(SHA-256(handle)): 43 characters. */
   readonly locator: string;
   readonly hot: Buffer;
   readonly cold: Buffer | undefined;
+  /** Sealed description, for session lists. */
+  readonly description?: Buffer;
   /** ms since the epoch. */
   readonly now: number;
   /** When the record goes by itself unless touched: min(now + idle, absolute), ms since the epoch. */
@@ -182,6 +193,8 @@ export type SessionStore = {
   destroyByProviderSession(key: string, now: number, tombstoneTtlMs: number): Promise<readonly string[]>;
   /** Locators of a user's sessions whose absolute end lies ahead, oldest end first. */
   listBySubject(subjectKey: string, now: number): Promise<readonly string[]>;
+  /** What lists show of these sessions, in their order; those that are gone are left out. */
+  readDescriptions(locators: readonly string[], now: number): Promise<readonly StoredDescription[]>;
   /** True exactly once for each (kind, id) within `ttlMs`. */
   consumeOnce(kind: OnceKind, id: string, now: number, ttlMs: number): Promise<boolean>;
   /** Whether (kind, id) was consumed and is still remembered. */

@@ -1,5 +1,5 @@
 import { findHandle } from '../core/cookie.ts';
-import { deriveKey, equalSecret, hmacBase64url, randomToken } from '../core/crypto.ts';
+import { randomToken } from '../core/crypto.ts';
 import { SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';
 import { originProblem } from '../core/origin.ts';
@@ -8,10 +8,10 @@ import { parseForm } from '../core/query.ts';
 import type { Session } from '../core/services.ts';
 import type { SessionCold } from '../core/session.ts';
 import { cookiesOf, type FlowRequest, type FlowServices, getIdp } from './flow.ts';
+import { FORM_TOKEN_FIELD, formToken, hasFormToken, readForm } from './form-token.ts';
 import { retireGrant } from './restore.ts';
 import { revokeInBackground } from './tokens.ts';
 
-const CSRF_FIELD = 'csrf_token';
 const LEFT_MS = 600_000;
 
 /**
@@ -74,21 +74,10 @@ function isOwnNavigation({ context }: FlowRequest): boolean {
 /** A POST needs an origin of ours, or the token of the confirmation page (R-110). */
 function checkPost(request: FlowRequest, session: Session | undefined, services: FlowServices): void {
   const { context, site } = request;
-  const form = context.contentType.startsWith('application/x-www-form-urlencoded')
-    ? parseForm(request.body)
-    : new Map<string, string>();
-  const token = form.get(CSRF_FIELD);
-  if (token !== undefined && session !== undefined && equalSecret(token, csrfToken(services, session.locator))) return;
+  if (hasFormToken(readForm(request), 'logout', session, services)) return;
   const reason = originProblem(context, site, 'refuse');
   if (reason === undefined) return;
   throw new SallyportError('csrf_failed', { detail: reason });
-}
-
-/** Bound to the session, and to this one use (D-27 label `csrf`). */
-function csrfToken({ ring }: FlowServices, locator: string): string {
-  const key = ring.find(ring.writerId, 'csrf');
-  if (key === undefined) throw new TypeError('the writing key is not in the ring');
-  return hmacBase64url(deriveKey(key, 'logout'), locator);
 }
 
 function confirmationPage(
@@ -99,7 +88,7 @@ function confirmationPage(
 ): Reply {
   const { auth } = services.config.paths;
   const fields: Record<string, string> =
-    session === undefined ? {} : { [CSRF_FIELD]: csrfToken(services, session.locator) };
+    session === undefined ? {} : { [FORM_TOKEN_FIELD]: formToken(services, 'logout', session.locator) };
   return services.replies.page(site, 200, {
     title: 'Sign out?',
     paragraphs: [

@@ -104,6 +104,7 @@ async function newSession(
       authTime: typeof claims['auth_time'] === 'number' ? claims['auth_time'] * 1000 : services.clock.now(),
     },
     cold: { refreshToken: tokens.refreshToken, idToken: tokens.idToken, dpopKey: tokens.dpop?.secret },
+    from: { userAgent: request.context.userAgent, address: request.clientIp },
     startedAt,
   };
 }

@@ -58,7 +58,10 @@ async function readAnswer(answer: Extract<GrantAnswer, { kind: 'granted' }>): Pr
 }
 
 /** Nobody makes a session of this one's refresh cookie from now on. @throws store_unavailable */
-export async function retireGrant({ locator, hot }: Session, services: FlowServices): Promise<void> {
+export async function retireGrant(
+  { locator, hot }: { readonly locator: string; readonly hot: Pick<SessionHot, 'absoluteAt'> },
+  services: FlowServices,
+): Promise<void> {
   if (services.tokenCookies?.savesGrants !== true) return;
   const now = services.clock.now();
   const markMs = Math.max(MARK_MIN_MS, hot.absoluteAt - now);
@@ -84,6 +87,7 @@ async function createRestored(
     const created = await services.sessions.create({
       hot: { site, idp, sid, authTime, ...fresh, principal, renewable: true },
       cold: { refreshToken, idToken },
+      from: { userAgent: request.context.userAgent, address: request.clientIp },
       startedAt: grant.createdAt,
       absoluteAt,
     });
