@@ -102,6 +102,7 @@ export abstract class Answers<E extends BaseExchange> {
   /** The request is answered, or its client has left. */
   protected left(exchange: E): void {
     exchange.open = false;
+    exchange.context.source = undefined;
     exchange.flight.count -= 1;
     this.services.metrics.hot.inFlight -= 1;
   }

@@ -13,7 +13,7 @@ import type { ContextReader } from './context.ts';
 import type { HeaderList } from './identity.ts';
 import { LIMITS } from './limits.ts';
 import type { Reply } from './problem.ts';
-import { checkHeaders } from './reply.ts';
+import { createHeaderCheck } from './reply.ts';
 
 /** One HTTP/2 stream under way. */
 export type Http2Exchange = BaseExchange & {
@@ -43,6 +43,7 @@ export class Http2App extends Answers<Http2Exchange> {
   #reader: ContextReader;
   readonly #server: Http2SecureServer;
   readonly #guard: Http2Guard;
+  readonly #checkHeaders = createHeaderCheck();
   /** Complete header lists of allow answers; one per decoded session, as the list that it is made of. */
   readonly #allowed = new WeakMap<HeaderList, readonly string[]>();
 
@@ -89,7 +90,7 @@ export class Http2App extends Answers<Http2Exchange> {
   /** Answer. */
   reply(exchange: Http2Exchange, reply: Reply): void {
     if (!this.#isWritable(exchange)) return;
-    checkHeaders(reply);
+    this.#checkHeaders(reply);
     const { stream, context } = exchange;
     const fields = [':status', String(reply.status)];
     for (const [name, value] of reply.headers) fields.push(name, value);

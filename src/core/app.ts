@@ -13,7 +13,7 @@ import { PROBLEM_FRAMING, PROBLEM_METHOD } from './context-problems.ts';
 import type { HeaderList } from './identity.ts';
 import { LIMITS } from './limits.ts';
 import type { Reply } from './problem.ts';
-import { createAllowWriter, writeReply } from './reply.ts';
+import { createAllowPreparer, createHeaderCheck, writeAllow, writeReply } from './reply.ts';
 
 /** The native request: valid only until the first await. */
 export type NativeRequest = HttpRequest;
@@ -33,7 +33,8 @@ export class App extends Answers<Exchange> {
   /** Users of the open WebSockets. */
   readonly #sockets = new Set<SocketUser>();
   #socketBounds = '';
-  readonly #writeAllow = createAllowWriter();
+  readonly #prepareAllow = createAllowPreparer();
+  readonly #checkHeaders = createHeaderCheck();
   /** The request that was read in this turn, until its handler returns: the native core has corked its connection. */
   #current: Exchange | undefined;
   #listenSocket: us_listen_socket | undefined;
@@ -82,6 +83,7 @@ export class App extends Answers<Exchange> {
     const { context } = exchange;
     const unread = context.contentLength > LIMITS.ownBodyMaxBytes;
     const close = unread || reply.status === 413 || (context.problems & (PROBLEM_FRAMING | PROBLEM_METHOD)) !== 0;
+    this.#checkHeaders(reply);
     this.#write(exchange, () => {
       writeReply(exchange.res, reply, context.method === 'HEAD', close || context.chunked || this.#isClosing);
       this.finished(exchange, reply.status, '');
@@ -90,13 +92,9 @@ export class App extends Answers<Exchange> {
 
   /** Verify's allow answer. */
   allow(exchange: Exchange, headers: HeaderList): void {
-    if (exchange === this.#current && !exchange.context.chunked) {
-      this.#writeAllow(exchange.res, headers, this.#isClosing);
-      this.finished(exchange, 200, '');
-      return;
-    }
+    const prepared = this.#prepareAllow(headers);
     this.#write(exchange, () => {
-      exchange.res.cork(() => this.#writeAllow(exchange.res, headers, exchange.context.chunked || this.#isClosing));
+      writeAllow(exchange.res, prepared, exchange.context.chunked || this.#isClosing);
       this.finished(exchange, 200, '');
     });
   }
@@ -202,14 +200,16 @@ export class App extends Answers<Exchange> {
    */
   #write(exchange: Exchange, write: () => void): void {
     if (!exchange.open) return;
-    if (!exchange.context.chunked) {
+    if (exchange.context.chunked) {
+      this.#reader.keep();
+      setImmediate(() => {
+        if (exchange.open) exchange.res.cork(write);
+      });
+    } else if (exchange === this.#current) {
       write();
-      return;
+    } else {
+      exchange.res.cork(write);
     }
-    this.#reader.keep();
-    setImmediate(() => {
-      if (exchange.open) write();
-    });
   }
 
   #abort(exchange: Exchange): void {

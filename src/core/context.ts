@@ -53,7 +53,7 @@ export class RequestContext {
   /** What the listener calls its requests, and which of them this is: together the request id. */
   idPrefix = '';
   idNumber = 0;
-  /** Where the peer's address is asked for at first need. */
+  /** Where the peer's address is asked for at first need; undefined from the moment when it cannot be asked any more. */
   source: HttpResponse | undefined;
   #peer: Uint8Array | undefined;
   #requestId = '';
@@ -137,10 +137,6 @@ export function createContextReader(options: {
       return context;
     },
     keep() {
-      // The native response may be gone after this turn: what was not asked of it yet is asked now.
-      const { peer } = context;
-      context.peer = peer;
-      context.source = undefined;
       context = new RequestContext();
     },
   };

@@ -55,9 +55,9 @@ export function hasFetchMetadata(context: RequestContext): boolean {
 /** Compile the CORS rules. */
 export function compileOriginRules(config: Config): OriginRules {
   const { allowHeaders, exposeHeaders, maxAgeMs } = config.cors;
-  const vary = ['vary', 'Origin'] as const;
-  const expose = ['access-control-expose-headers', exposeHeaders.join(', ')] as const;
-  const credentials = ['access-control-allow-credentials', 'true'] as const;
+  const vary = Object.freeze(['vary', 'Origin'] as const);
+  const expose = Object.freeze(['access-control-expose-headers', exposeHeaders.join(', ')] as const);
+  const credentials = Object.freeze(['access-control-allow-credentials', 'true'] as const);
   const allowedHeaders = [...new Set([...allowHeaders, config.csrf.header.toLowerCase()])].join(', ');
   return {
     corsHeaders(site, origin) {

@@ -48,6 +48,14 @@ export type Replies = {
   commonHeaders(site: SiteRuntime | undefined): HeaderPairs;
 };
 
+const JSON_TYPES = ['application/json', 'application/problem+json'];
+const CHALLENGE = pair('www-authenticate', 'Bearer realm="sallyport"');
+
+/** A header that is the same in many answers: frozen, so that it is checked once. */
+function pair(name: string, value: string): HeaderPairs[number] {
+  return Object.freeze([name, value] as const);
+}
+
 /** What a page of ours shows. */
 export type PageContent = Omit<Parameters<typeof renderPage>[0], 'csp'>;
 
@@ -55,6 +63,8 @@ export type PageContent = Omit<Parameters<typeof renderPage>[0], 'csp'>;
 export function compileReplies(config: Config, origin: OriginRules): Replies {
   const { csp } = config.securityHeaders;
   const common = compileCommonHeaders(config);
+  const policies = [pair('content-security-policy', csp), pair('cross-origin-resource-policy', 'same-origin')];
+  const types = new Map(JSON_TYPES.map((type) => [type, pair('content-type', type)]));
   const html: HtmlMaker = (site, status, page, headers) => ({
     status,
     headers: [
@@ -69,9 +79,8 @@ export function compileReplies(config: Config, origin: OriginRules): Replies {
     status,
     headers: [
       ...common(site),
-      ['content-type', type],
-      ['content-security-policy', csp],
-      ['cross-origin-resource-policy', 'same-origin'],
+      types.get(type) ?? ['content-type', type],
+      ...policies,
       // A refused preflight allows nothing, and no script reads its body.
       ...origin.corsHeaders(isPreflight(context.method, context) ? undefined : site, context.origin),
       ...headers,
@@ -113,13 +122,13 @@ type JsonMaker = (
 function compileCommonHeaders(config: Config): Replies['commonHeaders'] {
   const { hsts } = config.securityHeaders;
   const http: HeaderPairs = [
-    ['cache-control', 'no-store'],
-    ['x-content-type-options', 'nosniff'],
-    ['referrer-policy', 'no-referrer'],
+    pair('cache-control', 'no-store'),
+    pair('x-content-type-options', 'nosniff'),
+    pair('referrer-policy', 'no-referrer'),
   ];
   if (hsts === undefined) return () => http;
   const value = `max-age=${Math.floor(hsts.maxAgeMs / 1000)}${hsts.includeSubdomains ? '; includeSubDomains' : ''}`;
-  const https: HeaderPairs = [...http, ['strict-transport-security', value]];
+  const https: HeaderPairs = [...http, pair('strict-transport-security', value)];
   return (site) => (site?.scheme === 'https' ? https : http);
 }
 
@@ -156,14 +165,14 @@ function problemBody(context: RequestContext, problem: Problem, status: number, 
 }
 
 function problemHeaders(context: RequestContext, problem: Problem): HeaderPairs {
-  const headers: [string, string][] = [['x-request-id', context.requestId]];
+  const headers: HeaderPairs[number][] = [['x-request-id', context.requestId]];
   const { status } = ERRORS[problem.code];
   if (problem.retryAfterS !== undefined) headers.push(['retry-after', String(problem.retryAfterS)]);
   const given = problem.headers ?? [];
   if (status === 401 && !given.some(([name]) => name === 'www-authenticate')) {
-    headers.push(['www-authenticate', 'Bearer realm="sallyport"']);
+    headers.push(CHALLENGE);
   }
-  for (const [name, value] of given) headers.push([name, value]);
+  headers.push(...given);
   return headers;
 }
 
