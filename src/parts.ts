@@ -18,6 +18,7 @@ import { createLocalLimiter, createSharedLimiter, type RateLimiter } from './cor
 import { compileReturnTo } from './core/return-to.ts';
 import { compileRoutes } from './core/routes.ts';
 import type { BearerTokens, Sessions } from './core/services.ts';
+import { compileSessionBinding } from './core/session-binding.ts';
 import { createSessions, type SessionsOptions } from './core/sessions.ts';
 import { compileHelperCookie, compileSessionCookie } from './core/set-cookie.ts';
 import { compileSites } from './core/sites.ts';
@@ -90,23 +91,12 @@ export function createParts(ground: Ground, previous?: Parts): Parts {
   const routes = compileRoutes(config.routes);
   const options = compileVerifyOptions(config.verify.profiles);
   const denied = createDeniedLog(config.log.deniedPerSecond, clock);
-  const shared = { config, sites, clock, log, metrics, replies, sessions, returnTo };
+  const binding = compileSessionBinding({ settings: config.session.binding, trusted, sessions, audit });
+  const shared = { config, sites, clock, log, metrics, replies, sessions, binding, returnTo };
   return {
     app: { ...shared, trusted, denied, audit, flight: { count: 0 } },
     flows: { ...shared, store, ring, audit, idps: byName(idps), refresh, ...createFlowTools(ground, store, ring) },
-    verify: {
-      config,
-      sites,
-      routes,
-      sessions,
-      freshness: refresh,
-      bearer,
-      identity,
-      options,
-      returnTo,
-      trusted,
-      clock,
-    },
+    verify: { ...shared, routes, freshness: refresh, bearer, identity, options, trusted },
     origin,
     trusted,
     store,

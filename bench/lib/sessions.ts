@@ -12,7 +12,7 @@ const ABSOLUTE_MS = 43_200_000;
 /** Creations under way at once. */
 const BATCH = 250;
 
-const SETTINGS: SessionSettings = {
+const SETTINGS: Omit<SessionSettings, 'binding'> = {
   idleMs: IDLE_MS,
   absoluteMs: ABSOLUTE_MS,
   maxPerUser: 0,

@@ -10,6 +10,7 @@ export type AuditEvent =
   | 'logout_frontchannel'
   | 'session_revoked'
   | 'session_ended_by_tombstone'
+  | 'session_binding_mismatch'
   | 'refresh_failed'
   | 'refresh_denied'
   | 'refresh_superseded'

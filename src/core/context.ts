@@ -42,8 +42,9 @@ export class RequestContext {
   /** Declared body length; -1 = none declared. */
   contentLength = -1;
   chunked = false;
-  /** A client certificate header was seen. */
-  certificateSeen = false;
+  /** `X-Forwarded-Tls-Client-Cert`, and `Client-Cert` (RFC 9440); `-` = sent empty. */
+  forwardedCertificate = '';
+  clientCertificate = '';
   /** PROBLEM_* bits. */
   problems = 0;
   /** The peer is one of the trusted proxies. */
@@ -186,6 +187,7 @@ function readHeader(context: RequestContext, name: string, value: string, csrfHe
       break;
     case 11:
       if (name === 'sec-purpose') context.secPurpose = value;
+      else readCertificate(context, name, value);
       break;
     case 12:
       if (name === 'content-type') context.contentType = single(context, context.contentType, value);
@@ -213,7 +215,7 @@ function readHeader(context: RequestContext, name: string, value: string, csrfHe
       else if (name === 'x-sallyport-secret') context.gatewaySecret = single(context, context.gatewaySecret, value);
       break;
     case 27:
-      readCertificate(context, name);
+      readCertificate(context, name, value);
       break;
     case 29:
       if (name === 'access-control-request-method') context.corsMethod = value;
@@ -242,11 +244,12 @@ function readTransferEncoding(context: RequestContext, value: string): void {
   context.chunked = true;
 }
 
-/** Two certificates from one gateway cannot both be the client's (FH-097). The value itself is not used yet. */
-function readCertificate(context: RequestContext, name: string): void {
-  if (name !== 'x-forwarded-tls-client-cert') return;
-  if (context.certificateSeen) context.problems |= PROBLEM_FORWARDED;
-  context.certificateSeen = true;
+/** Two certificates from one gateway cannot both be the client's (FH-097). */
+function readCertificate(context: RequestContext, name: string, value: string): void {
+  const seen = value === '' ? '-' : value;
+  if (name === 'client-cert') context.clientCertificate = family(context, context.clientCertificate, seen);
+  else if (name === 'x-forwarded-tls-client-cert')
+    context.forwardedCertificate = family(context, context.forwardedCertificate, seen);
 }
 
 /** Repeated lines become one value that equals no single one (RFC 9110 §5.3): no answer speaks for either of them. */
@@ -287,7 +290,8 @@ function reset(context: RequestContext): void {
   context.userAgent = '';
   context.contentLength = -1;
   context.chunked = false;
-  context.certificateSeen = false;
+  context.forwardedCertificate = '';
+  context.clientCertificate = '';
   context.problems = 0;
   context.source = undefined;
   context.peer = undefined;

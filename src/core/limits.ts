@@ -93,6 +93,8 @@ export const LIMITS = {
   ownBodyMaxBytes: 16_384,
   /** Segments of a canonical path. */
   pathSegmentsMax: 256,
+  /** User-Agent and certificate texts whose meaning is remembered, of each kind. */
+  bindingTextsRemembered: 1_000,
   /** Peers whose trust is remembered. */
   peersRemembered: 1_000,
   /** Values up to this length go into the one block of an allow answer. */

@@ -17,6 +17,16 @@ export type Principal = {
   readonly claims: Readonly<Record<string, unknown>>;
 };
 
+/** What a login's request looked like (`session.binding`); absent members were not asked for, empty ones not there. */
+export type Binding = {
+  /** SHA-256 of the client certificate, base64url (`x5t#S256`, RFC 8705 §3.1). */
+  readonly certificate?: string;
+  /** Family of the browser. */
+  readonly agent?: string;
+  /** Address of the client. */
+  readonly address?: string;
+};
+
 /** What every request of a session needs (D-12 field `h`). */
 export type SessionHot = {
   readonly site: string;
@@ -42,6 +52,8 @@ export type SessionHot = {
   readonly idleMs: number;
   /** Absolute end, ms since the epoch. */
   readonly absoluteAt: number;
+  /** What the session is tied to; absent where nothing was asked for when it began. */
+  readonly binding?: Binding | undefined;
   /** Seal key whose index label names this session in the user and provider-session indexes (D-27). */
   readonly indexKeyId: string;
 };

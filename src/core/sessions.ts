@@ -24,7 +24,7 @@ export type SessionsOptions = {
   readonly store: SessionStore;
   readonly ring: KeyRing;
   readonly clock: Clock;
-  readonly settings: SessionSettings;
+  readonly settings: Omit<SessionSettings, 'binding'>;
   readonly identity: IdentityHeaders;
   /** Copies of decoded sessions; undefined = each look-up asks the store. */
   readonly l1?: L1 | undefined;
@@ -80,7 +80,7 @@ export function createSessions(options: SessionsOptions): Sessions {
 }
 
 /** The idle limit in force: the session's own, or that of the settings if they have become stricter. */
-function idleMsOf(session: Session, settings: SessionSettings): number {
+function idleMsOf(session: Session, settings: Pick<SessionSettings, 'idleMs'>): number {
   return Math.min(session.hot.idleMs, settings.idleMs);
 }
 

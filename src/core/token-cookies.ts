@@ -6,6 +6,7 @@ import { deriveKey, type KeyRing, openBytes, sealBytes, sealedKeyId } from './cr
 import { LIMITS } from './limits.ts';
 import type { Logger } from './log.ts';
 import type { Session } from './services.ts';
+import type { Binding } from './session.ts';
 import { type CookieWriter, compileSessionCookie } from './set-cookie.ts';
 import type { SiteRuntime } from './sites.ts';
 
@@ -27,6 +28,8 @@ export type SavedGrant = {
   /** The user was last seen, for the idle limit. */
   readonly savedAt: number;
   readonly idleMs: number;
+  /** What that session was tied to. */
+  readonly binding: Binding | undefined;
 };
 
 /** Tokens of sessions in cookies (SPEC §12). */
@@ -137,10 +140,10 @@ function isWithin(path: string, cookiePath: string): boolean {
 }
 
 function grantOf({ locator, hot, lastSeenAt }: Session, refreshToken: string): SavedGrant {
-  const { site, idp, principal, sid, acr, authTime, createdAt, absoluteAt, idleMs } = hot;
+  const { site, idp, principal, sid, acr, authTime, createdAt, absoluteAt, idleMs, binding } = hot;
   const { subject } = principal;
   const limits = { createdAt, absoluteAt, savedAt: lastSeenAt, idleMs };
-  return { refreshToken, site, idp, subject, sid, acr, authTime, locator, ...limits };
+  return { refreshToken, site, idp, subject, sid, acr, authTime, locator, binding, ...limits };
 }
 
 const LABEL = 'refresh cookie';

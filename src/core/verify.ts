@@ -17,6 +17,7 @@ import type { ReturnToCheck } from './return-to.ts';
 import { findSessionProblem, isAddressAllowed, isOpaqueHost, loginLocation } from './route-access.ts';
 import type { CompiledRoute, RouteMatch, RouteTable } from './routes.ts';
 import type { BearerResult, BearerTokens, Session, Sessions } from './services.ts';
+import type { SessionBinding } from './session-binding.ts';
 import { canonicalHost, type SiteRuntime, type SiteTable } from './sites.ts';
 import type { Decision, Denial } from './verify-decision.ts';
 import { isMethodToken, isOwnPath, schemeOf } from './verify-forwarded.ts';
@@ -31,6 +32,8 @@ export type VerifyServices = {
   readonly freshness: Freshness;
   /** Absent: bearer tokens are not accepted, and the Authorization header is ignored. */
   readonly bearer?: BearerTokens | undefined;
+  /** Absent: sessions are tied to nothing. */
+  readonly binding?: SessionBinding | undefined;
   readonly identity: IdentityHeaders;
   readonly options: VerifyOptionsParser;
   readonly returnTo: ReturnToCheck;
@@ -174,6 +177,11 @@ function judge(
   if (session === undefined) return withoutSession(inquiry, 'unknown_session', services);
   const unusable = findSessionProblem(session, inquiry.site, now);
   if (unusable !== undefined) return withoutSession(inquiry, unusable, services);
+  const foreign = services.binding?.findMismatch(session.hot.binding, inquiry.context);
+  if (foreign !== undefined) {
+    const ended = services.binding?.end(session, inquiry.context, foreign);
+    return Promise.resolve(ended).then(() => withoutSession(inquiry, foreign, services));
+  }
   if (freshness.isFresh(handle, session, now)) return judgeUsable(inquiry, session, now, services);
   return freshness.renew(handle, session).then((renewal) => judgeRenewal(inquiry, renewal, services));
 }

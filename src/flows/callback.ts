@@ -7,10 +7,10 @@ import type { Reply } from '../core/problem.ts';
 import { parseForm } from '../core/query.ts';
 import type { Session } from '../core/services.ts';
 import { redirectUri } from './authorization-request.ts';
-import { cookiesOf, type FlowRequest, type FlowServices, getIdp, tokenCookieHeaders } from './flow.ts';
+import { cookiesOf, type FlowRequest, type FlowServices, findSession, getIdp, tokenCookieHeaders } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
 import { countLogin, loopHeaders } from './loop-guard.ts';
-import { findCurrentSession, openSession, replaceSession } from './new-session.ts';
+import { openSession, replaceSession } from './new-session.ts';
 import { exchangeCode, safeCode } from './tokens.ts';
 import {
   findTransaction,
@@ -29,7 +29,7 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
   const { context, site } = request;
   refuseOddArrivals(request);
   const params = parseCallback(context.query);
-  const current = await findCurrentSession(request, services);
+  const current = (await findSession(request, services, false))?.session;
   const transaction = await openCallback(request, params, idpName, current, services);
   if ('status' in transaction) return transaction;
   const runtime = getIdp(services, idpName);

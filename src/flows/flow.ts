@@ -2,14 +2,17 @@ import type { Audit } from '../core/audit.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Config } from '../core/config/types.ts';
 import type { RequestContext } from '../core/context.ts';
+import { findHandle } from '../core/cookie.ts';
 import type { KeyRing } from '../core/crypto.ts';
 import type { Refresh } from '../core/freshness.ts';
+import { LIMITS } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { Replies } from '../core/problem.ts';
 import type { RateLimiter } from '../core/rate-limit.ts';
 import type { ReturnToCheck } from '../core/return-to.ts';
 import type { Session, Sessions } from '../core/services.ts';
+import type { SessionBinding } from '../core/session-binding.ts';
 import type { CookieWriter } from '../core/set-cookie.ts';
 import type { SiteRuntime, SiteTable } from '../core/sites.ts';
 import type { SessionStore } from '../core/store.ts';
@@ -34,6 +37,8 @@ export type FlowServices = {
   readonly config: Config;
   readonly sites: SiteTable;
   readonly sessions: Sessions;
+  /** undefined = sessions are tied to nothing. */
+  readonly binding: SessionBinding | undefined;
   readonly store: SessionStore;
   readonly ring: KeyRing;
   readonly clock: Clock;
@@ -67,6 +72,30 @@ export function cookiesOf(services: FlowServices, site: SiteRuntime): SiteCookie
   const cookies = services.cookies.get(site.site.name);
   if (cookies === undefined) throw new TypeError(`no cookies compiled for site ${site.site.name}`);
   return cookies;
+}
+
+/** The live session that a request of ours belongs to, and its handle. */
+export type FoundSession = { readonly handle: string; readonly session: Session };
+
+/**
+ * The live session of the request's cookie: of this site, and of the browser that signed in (`session.binding`; one that
+ * comes from elsewhere ends here). A conflicting or unknown cookie is none.
+ * @param slide false leaves the idle limit alone.
+ * @throws store_unavailable
+ */
+export async function findSession(
+  { context, site }: FlowRequest,
+  { sessions, binding }: FlowServices,
+  slide: boolean,
+): Promise<FoundSession | undefined> {
+  const handle = findHandle(context.cookie, site.site.cookie.name);
+  if (handle.length !== LIMITS.handleLength) return undefined;
+  const session = await sessions.find(handle, slide);
+  if (session === undefined || session.hot.site !== site.site.name) return undefined;
+  const foreign = binding?.findMismatch(session.hot.binding, context);
+  if (foreign === undefined) return { handle, session };
+  await binding?.end(session, context, foreign);
+  return undefined;
 }
 
 /** `Set-Cookie` headers of the session's tokens, where they are kept in cookies too (SPEC §12). */

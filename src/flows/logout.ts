@@ -1,13 +1,11 @@
-import { findHandle } from '../core/cookie.ts';
 import { randomToken } from '../core/crypto.ts';
 import { SallyportError } from '../core/errors.ts';
-import { LIMITS } from '../core/limits.ts';
 import { originProblem } from '../core/origin.ts';
 import type { Reply } from '../core/problem.ts';
 import { parseForm } from '../core/query.ts';
 import type { Session } from '../core/services.ts';
 import type { SessionCold } from '../core/session.ts';
-import { cookiesOf, type FlowRequest, type FlowServices, getIdp } from './flow.ts';
+import { cookiesOf, type FlowRequest, type FlowServices, findSession, getIdp } from './flow.ts';
 import { FORM_TOKEN_FIELD, formToken, hasFormToken, readForm } from './form-token.ts';
 import { retireGrant } from './restore.ts';
 import { revokeInBackground } from './tokens.ts';
@@ -21,12 +19,10 @@ const LEFT_MS = 600_000;
  * @throws csrf_failed for a cross-site POST, store_unavailable (then nothing has changed: an outage is no logout).
  */
 export async function logOut(request: FlowRequest, services: FlowServices): Promise<Reply> {
-  const { context, site } = request;
+  const { context } = request;
   const params = parseForm(context.query);
   const everywhere = params.get('everywhere') === 'true';
-  const handle = findHandle(context.cookie, site.site.cookie.name);
-  const live = handle.length === LIMITS.handleLength ? await services.sessions.find(handle, false) : undefined;
-  const session = live?.hot.site === site.site.name ? live : undefined;
+  const { handle = '', session } = (await findSession(request, services, false)) ?? {};
   if (context.method === 'POST') checkPost(request, session, services);
   else if (!isOwnNavigation(request)) return confirmationPage(request, session, everywhere, services);
 

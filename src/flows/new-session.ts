@@ -1,23 +1,10 @@
-import { findHandle } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
-import { LIMITS } from '../core/limits.ts';
 import type { NewSession, Session } from '../core/services.ts';
 import { buildPrincipal, type Claims, findLoginDenial } from './claims.ts';
 import type { FlowRequest, FlowServices } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
 import { retireGrant } from './restore.ts';
 import { fetchUserinfo, revokeInBackground, type TokenSet } from './tokens.ts';
-
-/** This browser's live session, if any. A conflicting or unknown cookie is none. */
-export async function findCurrentSession(
-  { context, site }: FlowRequest,
-  services: FlowServices,
-): Promise<Session | undefined> {
-  const handle = findHandle(context.cookie, site.site.cookie.name);
-  if (handle.length !== LIMITS.handleLength) return undefined;
-  const session = await services.sessions.find(handle, false);
-  return session?.hot.site === site.site.name ? session : undefined;
-}
 
 /** End the session that this browser had before the login; nor may its refresh cookie bring it back. */
 export async function replaceSession(session: Session, services: FlowServices): Promise<void> {
@@ -99,6 +86,7 @@ async function newSession(
       tokenExpiresAt: tokens.expiresAt,
       renewable: tokens.refreshToken !== undefined,
       scopes: tokens.scopes,
+      binding: services.binding?.describe(request.context),
       sid: optionalText(claims, 'sid'),
       acr: optionalText(claims, 'acr'),
       authTime: typeof claims['auth_time'] === 'number' ? claims['auth_time'] * 1000 : services.clock.now(),

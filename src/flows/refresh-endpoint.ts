@@ -1,10 +1,8 @@
-import { findHandle } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
-import { LIMITS } from '../core/limits.ts';
 import { hasCsrfProof, originProblem } from '../core/origin.ts';
 import type { Reply } from '../core/problem.ts';
 import type { Session } from '../core/services.ts';
-import { cookiesOf, type FlowRequest, type FlowServices, tokenCookieHeaders } from './flow.ts';
+import { cookiesOf, type FlowRequest, type FlowServices, findSession, tokenCookieHeaders } from './flow.ts';
 import { restoreSession } from './restore.ts';
 
 /** What came of the request: the session as it is now, and what the browser has to know. */
@@ -23,15 +21,14 @@ type Outcome = {
  */
 export async function refreshNow(request: FlowRequest, services: FlowServices): Promise<Reply> {
   const { context, site } = request;
-  const { sessions, clock, config, replies } = services;
+  const { clock, config, replies } = services;
   const problem = originProblem(context, site, 'refuse') ?? proofProblem(request, services);
   if (problem !== undefined) throw new SallyportError('csrf_failed', { detail: problem });
-  const handle = findHandle(context.cookie, site.site.cookie.name);
-  const found = handle.length === LIMITS.handleLength ? await sessions.find(handle, true) : undefined;
-  const isOurs = found !== undefined && found.hot.site === site.site.name;
-  const { session, isNew, headers } = isOurs
-    ? await renew(request, handle, found, services)
-    : await restore(request, services);
+  const found = await findSession(request, services, true);
+  const { session, isNew, headers } =
+    found === undefined
+      ? await restore(request, services)
+      : await renew(request, found.handle, found.session, services);
   const { hot } = session;
   const now = clock.now();
   const idleEnd = now + Math.min(hot.idleMs, config.session.idleMs);

@@ -32,6 +32,7 @@ export async function restoreSession(request: FlowRequest, services: FlowService
   const now = clock.now();
   if (grant === undefined || !services.idps.has(grant.idp)) return undefined;
   if (now >= grant.absoluteAt || now - grant.savedAt >= grant.idleMs) return undefined;
+  if (services.binding?.findMismatch(grant.binding, request.context) !== undefined) return undefined;
   const runtime = getIdp(services, grant.idp);
   runtime.metadata();
   const owner = randomToken(16);
@@ -83,9 +84,9 @@ async function createRestored(
     const principal = await principalOf(runtime, grant, tokens);
     const denial = findLoginDenial(principal, services.config.login.allow);
     if (denial !== undefined) throw new SallyportError('login_denied', { detail: `login.allow: ${denial}` });
-    const { site, idp, sid, authTime, absoluteAt } = grant;
+    const { site, idp, sid, authTime, absoluteAt, binding } = grant;
     const created = await services.sessions.create({
-      hot: { site, idp, sid, authTime, ...fresh, principal, renewable: true },
+      hot: { site, idp, sid, authTime, binding, ...fresh, principal, renewable: true },
       cold: { refreshToken, idToken },
       from: { userAgent: request.context.userAgent, address: request.clientIp },
       startedAt: grant.createdAt,

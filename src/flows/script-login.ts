@@ -1,7 +1,7 @@
 import { SallyportError } from '../core/errors.ts';
 import type { Reply } from '../core/problem.ts';
-import { cookiesOf, type FlowRequest, type FlowServices, getIdp, tokenCookieHeaders } from './flow.ts';
-import { findCurrentSession, openSession, replaceSession } from './new-session.ts';
+import { cookiesOf, type FlowRequest, type FlowServices, findSession, getIdp, tokenCookieHeaders } from './flow.ts';
+import { openSession, replaceSession } from './new-session.ts';
 import { exposedUser } from './session-info.ts';
 import type { TokenSet } from './tokens.ts';
 
@@ -28,7 +28,7 @@ export async function signInByScript(request: FlowRequest, login: ScriptLogin, s
     const startedAt = clock.now();
     const tokens = await login.exchange(startedAt);
     const { handle, session } = await openSession(request, getIdp(services, idp), tokens, startedAt, services);
-    const current = await findCurrentSession(request, services);
+    const current = (await findSession(request, services, false))?.session;
     if (current !== undefined) await replaceSession(current, services);
     metrics.logins.inc({ idp, outcome: 'ok' });
     const secondsLeft = Math.max(0, Math.floor((tokens.expiresAt - clock.now()) / 1000));

@@ -1,10 +1,8 @@
-import { findHandle } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
-import { LIMITS } from '../core/limits.ts';
 import type { Reply } from '../core/problem.ts';
 import { parseForm } from '../core/query.ts';
 import type { Session } from '../core/services.ts';
-import { type FlowRequest, type FlowServices, tokenCookieHeaders } from './flow.ts';
+import { type FlowRequest, type FlowServices, findSession, tokenCookieHeaders } from './flow.ts';
 
 /**
  * `GET /api/auth/session` (SPEC §1, D-42): who is signed in, as 200 in every case. Never holds a token (R-125); slides
@@ -16,9 +14,8 @@ export async function describeSession(request: FlowRequest, services: FlowServic
   refuseForeign(request);
   const params = parseForm(context.query);
   const slide = services.config.session.checkSlides && params.get('slide') !== 'false';
-  const handle = findHandle(context.cookie, site.site.cookie.name);
-  const found = handle.length === LIMITS.handleLength ? await services.sessions.find(handle, slide) : undefined;
-  const session = found?.hot.site === site.site.name ? await findRenewed(handle, found, services) : undefined;
+  const { handle = '', session: found } = (await findSession(request, services, slide)) ?? {};
+  const session = found && (await findRenewed(handle, found, services));
   const now = services.clock.now();
   const body =
     session === undefined

@@ -1,17 +1,12 @@
-import { findHandle } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
-import { LIMITS } from '../core/limits.ts';
 import { hasCsrfProof, originProblem } from '../core/origin.ts';
 import type { Reply } from '../core/problem.ts';
 import type { ListedSession, Session } from '../core/services.ts';
-import { cookiesOf, type FlowRequest, type FlowServices, getIdp } from './flow.ts';
+import { cookiesOf, type FlowRequest, type FlowServices, type FoundSession, findSession, getIdp } from './flow.ts';
 import { hasFormToken, readForm } from './form-token.ts';
 import { retireGrant } from './restore.ts';
 import { sessionsPage } from './sessions-page.ts';
 import { revokeInBackground } from './tokens.ts';
-
-/** The caller's own live session and its handle. */
-type Own = { readonly handle: string; readonly session: Session };
 
 const PUBLIC_ID = /^[A-Za-z0-9_-]{22}$/;
 
@@ -78,7 +73,7 @@ export async function revokeByForm(request: FlowRequest, services: FlowServices)
 /** @returns what becomes of the caller's cookies. */
 async function revoke(
   request: FlowRequest,
-  { handle, session }: Own,
+  { handle, session }: FoundSession,
   id: string,
   services: FlowServices,
 ): Promise<readonly (readonly [string, string])[]> {
@@ -123,11 +118,10 @@ async function endOne(
   return ended;
 }
 
-async function findOwn({ context, site }: FlowRequest, { sessions }: FlowServices): Promise<Own> {
-  const handle = findHandle(context.cookie, site.site.cookie.name);
-  const session = handle.length === LIMITS.handleLength ? await sessions.find(handle, true) : undefined;
-  if (session?.hot.site === site.site.name) return { handle, session };
-  throw new SallyportError('authentication_required', { detail: 'no_session', loginUrl: site.loginUrl });
+async function findOwn(request: FlowRequest, services: FlowServices): Promise<FoundSession> {
+  const own = await findSession(request, services, true);
+  if (own !== undefined) return own;
+  throw new SallyportError('authentication_required', { detail: 'no_session', loginUrl: request.site.loginUrl });
 }
 
 function describe({ publicId, lastSeenAt, description }: ListedSession, own: Session): object {

@@ -78,6 +78,11 @@ function judge(
   if (session === undefined) return withoutSession(asked, 'unknown_session', services);
   const unusable = findSessionProblem(session, asked.site, services.clock.now());
   if (unusable !== undefined) return withoutSession(asked, unusable, services);
+  const foreign = services.binding?.findMismatch(session.hot.binding, asked.context);
+  if (foreign !== undefined) {
+    const ended = services.binding?.end(session, asked.context, foreign);
+    return Promise.resolve(ended).then(() => withoutSession(asked, foreign, services));
+  }
   checkOrigin(asked, services);
   if (freshness.isFresh(handle, session)) return admit(asked, session, services);
   return freshness.renew(handle, session).then((renewal) => judgeRenewal(asked, renewal, services));

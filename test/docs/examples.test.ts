@@ -168,7 +168,6 @@ const PHRASES: Readonly<Record<string, string>> = {
   'several worker processes': 'several worker processes',
   'batch scheduling': 'batch scheduling',
   'signing keys': '`/auth/jwks.json`',
-  'session binding': 'session binding',
   'Sentinel and Cluster': 'Redis Sentinel and Cluster',
   Cluster: 'Redis Sentinel and Cluster',
   Sentinel: 'Redis Sentinel and Cluster',

@@ -67,12 +67,12 @@ export async function ask(
 }
 
 /** Walk through a sign-in; returns the callback's answer and the provider's issuer. */
-export async function signInWith(port: number, box: CookieBox, user: string, query = '') {
-  const login = await ask(port, box, `/auth/login${query}`);
+export async function signInWith(port: number, box: CookieBox, user: string, headers: Record<string, string> = {}) {
+  const login = await ask(port, box, '/auth/login', { headers });
   if (login.status !== 302) throw new Error(`/auth/login answered ${login.status}: ${login.body}`);
   const location = login.headers.location ?? '';
   const callback = await signInAtProvider(createCookieJar(), location, user, user);
-  const answer = await ask(port, box, `${callback.pathname}${callback.search}`);
+  const answer = await ask(port, box, `${callback.pathname}${callback.search}`, { headers });
   return { answer, issuer: new URL(location).origin };
 }
 

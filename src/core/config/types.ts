@@ -127,6 +127,15 @@ export type SessionSettings = {
   readonly maxPerUser: number;
   readonly checkSlides: boolean;
   readonly exposedClaims: readonly string[];
+  readonly binding: BindingSettings;
+};
+
+/** What a session is tied to. */
+export type BindingSettings = {
+  readonly certificate: boolean;
+  readonly agent: boolean;
+  /** Prefix lengths; undefined = not tied to an address. */
+  readonly address: { readonly v4Bits: number; readonly v6Bits: number } | undefined;
 };
 
 /** How logins run. */

@@ -280,13 +280,11 @@ const CASES: readonly Refusal[] = [
     name: 'features of later versions',
     sources: {
       settings: settings(
-        'listen:\n  public: {tls: {cert_file: a, key_file: b}}\nsession:\n  binding: {user_agent: family, ip: {v4: 24, v6: 56}}\nstore:\n  serve_stale: 5s\nverify: {gateway: nginx, csrf: proof}\ncsrf: {mode: token}\ntracing: {enabled: true}\nlog: {access: sampled}\npages: {directory: /pages}\n',
+        'listen:\n  public: {tls: {cert_file: a, key_file: b}}\nsession:\n  idle: 20m\nstore:\n  serve_stale: 5s\nverify: {gateway: nginx, csrf: proof}\ncsrf: {mode: token}\ntracing: {enabled: true}\nlog: {access: sampled}\npages: {directory: /pages}\n',
       ),
     },
     lines: [
       'settings.yaml:9:12 listen.public.tls: not available in this version, expected no such key, remove the line',
-      'settings.yaml:11:13 session.binding.user_agent: not available in this version, expected none, remove the line',
-      'settings.yaml:11:33 session.binding.ip: not available in this version, expected none, remove the line',
       'settings.yaml:13:3 store.serve_stale: not available in this version, expected 0s, remove the line',
       'settings.yaml:14:10 verify.gateway: not available in this version, expected traefik, remove the line',
       'settings.yaml:14:26 verify.csrf: not available in this version, expected none or origin, remove the line',

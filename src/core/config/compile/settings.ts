@@ -2,13 +2,15 @@ import type { Settings } from '../schema/settings.ts';
 import { durationMs, sizeBytes } from '../schema/units.ts';
 import type { Config, LoginSettings, SessionSettings, Site, VerifySettings } from '../types.ts';
 import type { RefreshSettings } from '../types-refresh.ts';
+import { compileBinding } from './binding.ts';
 import type { CompileContext } from './context.ts';
 import { foldHeaderName } from './identity-headers.ts';
 import { compileKeyedRateLimit } from './rate-limits.ts';
 import { canonicalOrigin } from './sites.ts';
 
 /** `session` compiled. */
-export function compileSession({ settings }: CompileContext): SessionSettings | undefined {
+export function compileSession(context: CompileContext): SessionSettings | undefined {
+  const { settings } = context;
   const { session } = settings.sections;
   if (session === undefined) return undefined;
   const [idleMs, absoluteMs] = [durationMs(session.idle), durationMs(session.absolute)];
@@ -20,6 +22,7 @@ export function compileSession({ settings }: CompileContext): SessionSettings | 
     maxPerUser: session.max_per_user,
     checkSlides: session.session_check_slides,
     exposedClaims: session.exposed_claims,
+    binding: compileBinding(context, session.binding),
   };
 }
 
