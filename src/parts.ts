@@ -31,6 +31,7 @@ import { compileVerifyOptions } from './core/verify-options.ts';
 import { buildPrincipal } from './flows/claims.ts';
 import type { FlowServices, SiteCookies } from './flows/flow.ts';
 import { createIdp, type IdpRuntime } from './flows/idp.ts';
+import { introspectToken } from './flows/introspection.ts';
 import { connectRefresh } from './flows/refresh-wiring.ts';
 
 /** What everything is made from. */
@@ -199,6 +200,7 @@ function createBearer(
       settings,
       keys: provider.keys,
       keysMaxAgeMs: provider.idp.metadataRefreshMs,
+      ...(settings.introspection && { introspect: (token: string) => introspectToken(provider, token) }),
       principalOf: (claims: Parameters<typeof buildPrincipal>[1]) => buildPrincipal(idp, claims, undefined),
     };
   });

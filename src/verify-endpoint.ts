@@ -48,16 +48,21 @@ export function answerVerify<E extends BaseExchange>(
   entry: VerifyEntry,
   services: VerifyEndpointServices,
 ): void {
+  const { verifyLatency } = services.metrics;
+  const startedAt = verifyLatency.begin();
   const decision = verify(exchange.context, entry, services.verify);
   if (!(decision instanceof Promise)) {
     answer(app, exchange, decision, services);
+    verifyLatency.end(startedAt);
     return;
   }
   app.keep();
-  decision.then(
-    (value) => answer(app, exchange, value, services),
-    (error: unknown) => failVerify(app, exchange, error, services),
-  );
+  decision
+    .then(
+      (value) => answer(app, exchange, value, services),
+      (error: unknown) => failVerify(app, exchange, error, services),
+    )
+    .finally(() => verifyLatency.waited(services.verify.clock.now() - exchange.startedAt));
 }
 
 function answer<E extends BaseExchange>(

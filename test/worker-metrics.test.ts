@@ -35,8 +35,14 @@ describe('the metrics of several workers', () => {
     second.hot.refused.set('access_denied', 2);
     first.idpSeconds.observe({ idp: 'main', kind: 'token' }, 0.05);
     second.idpSeconds.observe({ idp: 'main', kind: 'token' }, 0.2);
+    first.verifyLatency.waited(30);
+    second.verifyLatency.waited(300);
+    second.verifyLatency.waited(300_000);
     sum.note(1, await first.snapshot());
     sum.note(2, await second.snapshot());
+    assert.equal(await read(sum, 'sallyport_verify_seconds_bucket{le="0.05"}'), 1);
+    assert.equal(await read(sum, 'sallyport_verify_seconds_bucket{le="0.5"}'), 2);
+    assert.equal(await read(sum, 'sallyport_verify_seconds_count'), 3);
     assert.equal(await read(sum, 'sallyport_verify_allowed_total'), 7);
     assert.equal(await read(sum, 'sallyport_refused_total{code="access_denied"}'), 3);
     assert.equal(await read(sum, 'sallyport_outbound_sockets'), 6);

@@ -5,6 +5,12 @@ import { isSallyportError, SallyportError } from './errors.ts';
 import type { BearerRefusal } from './services.ts';
 import type { Principal, SessionHot } from './session.ts';
 
+/**
+ * Asks the provider about a token (RFC 7662 §2); the answer's members as they are, `active` a boolean.
+ * @throws idp_unavailable if the provider cannot be asked: an outage refuses nobody's token.
+ */
+export type Introspect = (token: string) => Promise<JsonObject>;
+
 /** An issuer of bearer tokens at run time. */
 export type BearerIssuerRuntime = {
   readonly settings: BearerIssuer;
@@ -15,6 +21,8 @@ export type BearerIssuerRuntime = {
   readonly keys: JWTVerifyGetKey;
   /** How long the provider's keys are believed without a new look, and with them a validated token, ms. */
   readonly keysMaxAgeMs: number;
+  /** Ask the provider about each token as well (RFC 7662); absent = `introspection` is off. */
+  readonly introspect?: Introspect;
   /** Maps the claims of a validated token (D-28). */
   principalOf(claims: JsonObject): Principal;
 };
@@ -41,6 +49,7 @@ type Reason =
   | 'audience'
   | 'claims'
   | 'sender_constrained'
+  | 'inactive'
   | 'scope';
 
 /** Public sentences (RFC 6750 §3 `error_description`): no quote, no backslash, nothing from the token. */
@@ -62,6 +71,7 @@ const DESCRIPTIONS: Readonly<Record<Reason, string>> = {
   audience: 'The token is meant for somebody else',
   claims: 'The token lacks a claim or holds a malformed one',
   sender_constrained: 'The token is bound to a key or certificate and cannot be used as Bearer',
+  inactive: 'The token is not active',
   scope: 'The token lacks a scope',
 };
 
@@ -85,6 +95,11 @@ export function selectCandidate(
   return { form, issuer };
 }
 
+/** The refusal for a reason. */
+export function refusalOf(reason: Reason): BearerRefusal {
+  return REFUSALS[reason];
+}
+
 /**
  * Validate signature and claims (RFC 9068 §4, RFC 7519 §4.1).
  * @param now ms since the epoch.
@@ -92,9 +107,10 @@ export function selectCandidate(
  */
 export async function validateToken(
   token: string,
-  { settings, keys, principalOf }: BearerIssuerRuntime,
+  issuer: BearerIssuerRuntime,
   now: number,
 ): Promise<ValidToken | BearerRefusal> {
+  const { settings, keys } = issuer;
   const skewS = settings.clockSkewMs / 1000;
   let payload: JWTPayload;
   try {
@@ -115,7 +131,7 @@ export async function validateToken(
   const scopes = readScopes(payload);
   if (scopes === undefined) return REFUSALS.claims;
   if (!settings.requiredScopes.every((scope) => scopes.includes(scope))) return REFUSALS.scope;
-  const hot = hotOf(token, settings, payload, principalOf(payload), scopes, now);
+  const hot = hotOfClaims({ token, claims: payload, scopes, issuer, expiresAt: Number(payload.exp) * 1000, now });
   return { hot, endsAt: hot.tokenExpiresAt + settings.clockSkewMs };
 }
 
@@ -153,26 +169,31 @@ function claimProblem(payload: JWTPayload, latestS: number): Reason | undefined 
 }
 
 /** `scope` (RFC 9068 §2.2.3) or the `scp` of some providers: blanks between, or a list. Undefined if malformed. */
-function readScopes(payload: JWTPayload): readonly string[] | undefined {
+export function readScopes(payload: JsonObject): readonly string[] | undefined {
   const value = payload['scope'] ?? payload['scp'] ?? '';
   if (typeof value === 'string') return value.split(' ').filter((scope) => scope !== '');
   return Array.isArray(value) && value.every((scope) => typeof scope === 'string') ? value : undefined;
 }
 
-function hotOf(
-  token: string,
-  { provider, issuer }: BearerIssuer,
-  payload: JWTPayload,
-  principal: Principal,
-  scopes: readonly string[],
-  now: number,
-): SessionHot {
-  const { acr, auth_time: authTimeS } = payload;
-  const expiresAt = Number(payload.exp) * 1000;
+/** What a caller's validated claims come to. */
+export type BearerClaims = {
+  readonly token: string;
+  readonly claims: JsonObject;
+  readonly scopes: readonly string[];
+  readonly issuer: BearerIssuerRuntime;
+  /** ms since the epoch. */
+  readonly expiresAt: number;
+  readonly now: number;
+};
+
+/** A caller in the shape of a session's hot part; it ends with its token. */
+export function hotOfClaims({ token, claims, scopes, issuer, expiresAt, now }: BearerClaims): SessionHot {
+  const { acr, auth_time: authTimeS } = claims;
+  const { settings } = issuer;
   return {
     site: '',
-    idp: provider,
-    principal: { ...principal, issuer },
+    idp: settings.provider,
+    principal: { ...issuer.principalOf(claims), issuer: settings.issuer },
     accessToken: token,
     tokenType: 'Bearer',
     tokenIssuedAt: now,

@@ -1,8 +1,9 @@
 // hot: bench/bearer.ts
 import { hash } from 'node:crypto';
 import { createAcceptedTokens } from './bearer-cache.ts';
+import { isOpaqueToken, validateActive, validateOpaque } from './bearer-introspection.ts';
 import { createBearerKeys } from './bearer-keys.ts';
-import { type BearerIssuerRuntime, type Candidate, selectCandidate, validateToken } from './bearer-token.ts';
+import { type BearerIssuerRuntime, selectCandidate, validateToken } from './bearer-token.ts';
 import type { Clock } from './clock.ts';
 import type { IdentityHeader } from './config/types.ts';
 import { SallyportError } from './errors.ts';
@@ -59,24 +60,33 @@ export function createBearerTokens(options: BearerOptions): BearerTokens {
   const refused = new Map<string, Refused>();
   const running = new Map<string, Promise<BearerResult>>();
 
+  const opaque = findOpaqueIssuer(issuers);
   const checkUnknown = (token: string, now: number): BearerResult | Promise<BearerResult> => {
-    const candidate = selectCandidate(token, issuers);
+    const isOpaque = opaque !== undefined && token.length <= LIMITS.tokenMaxChars && isOpaqueToken(token);
+    const candidate = isOpaque ? { issuer: opaque } : selectCandidate(token, issuers);
     if ('kind' in candidate) return candidate;
     const digest = hash('sha256', token, 'base64url');
     const known = refused.get(digest);
     if (known !== undefined && now < known.until) return known.refusal;
     const flight = running.get(digest);
     if (flight !== undefined) return flight;
-    if (running.size >= LIMITS.bearerValidationsMax) {
+    // Tokens that only the provider can judge are bounded sooner: strangers must not make us flood it.
+    if (running.size >= (isOpaque ? LIMITS.bearerIntrospectionsMax : LIMITS.bearerValidationsMax)) {
       throw new SallyportError('overloaded', { detail: 'bearer validations', retryAfterS: 1 });
     }
-    const validation = validate(token, digest, candidate, now).finally(() => running.delete(digest));
+    const validation = validate(token, digest, candidate.issuer, isOpaque, now).finally(() => running.delete(digest));
     running.set(digest, validation);
     return validation;
   };
 
-  const validate = (token: string, digest: string, { issuer }: Candidate, now: number): Promise<BearerResult> =>
-    validateToken(token, issuer, now).then((result) => {
+  const validate = (
+    token: string,
+    digest: string,
+    issuer: BearerIssuerRuntime,
+    isOpaque: boolean,
+    now: number,
+  ): Promise<BearerResult> =>
+    validateAs(isOpaque, token, issuer, now).then((result) => {
       if ('kind' in result) {
         if (result.isLasting)
           rememberRefusal(refused, digest, { refusal: result, until: now + LIMITS.bearerRefusedTtlMs });
@@ -96,10 +106,23 @@ export function createBearerTokens(options: BearerOptions): BearerTokens {
   };
 }
 
+function validateAs(isOpaque: boolean, token: string, issuer: BearerIssuerRuntime, now: number) {
+  const { introspect } = issuer;
+  if (introspect === undefined) return validateToken(token, issuer, now);
+  return isOpaque ? validateOpaque(token, issuer, introspect, now) : validateActive(token, issuer, introspect, now);
+}
+
+/** Who is asked about opaque tokens: the only issuer. Of several, none may see the tokens of another. */
+function findOpaqueIssuer(issuers: ReadonlyMap<unknown, BearerIssuerRuntime>): BearerIssuerRuntime | undefined {
+  if (issuers.size !== 1) return undefined;
+  for (const issuer of issuers.values()) if (issuer.introspect !== undefined) return issuer;
+  return undefined;
+}
+
 function compileIssuers({ issuers, clock }: BearerOptions): ReadonlyMap<unknown, BearerIssuerRuntime> {
   return new Map(
-    issuers.map(({ settings, keys, keysMaxAgeMs, principalOf }) => {
-      return [settings.issuer, { settings, keys: createBearerKeys(keys, clock), keysMaxAgeMs, principalOf }];
+    issuers.map((issuer) => {
+      return [issuer.settings.issuer, Object.assign({}, issuer, { keys: createBearerKeys(issuer.keys, clock) })];
     }),
   );
 }

@@ -47,6 +47,8 @@ export const LIMITS = {
   bearerRefusedTtlMs: 10_000,
   /** Bearer tokens being validated at once; more are refused as overload. */
   bearerValidationsMax: 1_024,
+  /** Opaque tokens whose provider is being asked, above which further ones are refused as overload. */
+  bearerIntrospectionsMax: 64,
   /** Logout tokens of providers being judged at once; more are refused as overload. */
   logoutTokensMax: 64,
   /** Unknown sessions of front-channel logouts that one process remembers in a second, for logins under way. */

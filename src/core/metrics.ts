@@ -1,7 +1,8 @@
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { Counter, Gauge, Histogram, type Metric, Registry } from 'prom-client';
 import type { L1Counts } from './l1.ts';
 import type { StoreReadCounts } from './store.ts';
 import { TelemetrySeries } from './telemetry-series.ts';
+import { LATENCY_BUCKETS_S, VerifyLatency } from './verify-latency.ts';
 
 /** Plain numbers that the hot path raises; prom-client reads them when it is asked. */
 export type HotCounters = {
@@ -17,6 +18,7 @@ export type HotCounters = {
 /** Counters of the process. */
 export type Metrics = {
   readonly hot: HotCounters;
+  readonly verifyLatency: VerifyLatency;
   /** Calls to a provider by kind and outcome. */
   readonly idpCalls: Counter<'idp' | 'kind' | 'outcome'>;
   readonly idpSeconds: Histogram<'idp' | 'kind'>;
@@ -73,6 +75,7 @@ export function createMetrics(sources: MetricSources): Metrics {
   counter(registry, 'sallyport_requests_total', 'Requests on all listeners', () => hot.requests);
   gauge(registry, 'sallyport_requests_in_flight', 'Requests being answered', () => hot.inFlight);
   gauge(registry, 'sallyport_connections', 'Open inbound connections', () => hot.connections);
+  const verifyLatency = createVerifyLatency(registry);
   const readStore = (): number => (sources.storeReachable() ? 1 : 0);
   gauge(registry, 'sallyport_store_reachable', '1 if the last store command succeeded', readStore, 'min');
   gauge(registry, 'sallyport_outbound_sockets', 'Open sockets to providers', sources.outboundSockets);
@@ -89,6 +92,7 @@ export function createMetrics(sources: MetricSources): Metrics {
   });
   return {
     hot,
+    verifyLatency,
     idpCalls: new Counter({
       name: 'sallyport_idp_calls_total',
       help: 'Calls to identity providers',
@@ -148,6 +152,27 @@ function registerStore(registry: Registry, { storeReads, storeUnreplicated, l1 }
   gauge(registry, 'sallyport_l1_entries', 'Sessions in the cache', () => l1()?.size ?? 0);
   gauge(registry, 'sallyport_l1_bytes', 'Memory that they take, about', () => l1()?.bytes ?? 0);
   gauge(registry, 'sallyport_l1_current', '1 while the cache may be used', () => (l1()?.isCurrent ? 1 : 0), 'min');
+}
+
+/** Its buckets are counted on the hot path; here they are said as prom-client would. */
+function createVerifyLatency(registry: Registry): VerifyLatency {
+  const latency = new VerifyLatency();
+  const name = 'sallyport_verify_seconds';
+  const help = 'Time from a verify request to its answer';
+  const read = () => {
+    let count = 0;
+    const values = [...LATENCY_BUCKETS_S, '+Inf'].map((le, at) => {
+      count += latency.counts[at]!;
+      return { metricName: `${name}_bucket`, labels: { le }, value: count };
+    });
+    const totals = [
+      { metricName: `${name}_sum`, labels: {}, value: latency.sumS },
+      { metricName: `${name}_count`, labels: {}, value: count },
+    ];
+    return { name, help, type: 'histogram', aggregator: 'sum', values: [...values, ...totals] };
+  };
+  registry.registerMetric({ name, get: async () => read(), reset() {} } as unknown as Metric);
+  return latency;
 }
 
 /** The number itself is raised on the hot path; prom-client learns of it only when it is asked. */

@@ -1,5 +1,6 @@
 import { createLocalJWKSet, exportJWK, generateKeyPair, type JSONWebKeySet, type JWTVerifyGetKey, SignJWT } from 'jose';
 import { createBearerTokens } from '../../src/core/bearer.ts';
+import type { Introspect } from '../../src/core/bearer-token.ts';
 import type { IdentityHeader } from '../../src/core/config/types.ts';
 import type { BearerIssuer } from '../../src/core/config/types-bearer.ts';
 import { compileIdentityHeaders } from '../../src/core/identity.ts';
@@ -35,6 +36,7 @@ export type BearerWorldOptions = {
   readonly cacheEntries?: number;
   readonly keysMaxAgeMs?: number;
   readonly identityHeaders?: readonly IdentityHeader[];
+  readonly introspect?: Introspect;
 };
 
 export const ISSUER = 'https://idp.example.test';
@@ -60,6 +62,8 @@ export async function createBearerWorld(options: BearerWorldOptions = {}): Promi
     types: ['at+jwt'],
     requiredScopes: [],
     clockSkewMs: 30_000,
+    introspection: options.introspect !== undefined,
+    introspectionCacheMs: 30_000,
     claimsLike: 'main',
     ...options.issuer,
   };
@@ -80,6 +84,7 @@ export async function createBearerWorld(options: BearerWorldOptions = {}): Promi
         keys,
         keysMaxAgeMs: options.keysMaxAgeMs ?? 3_600_000,
         principalOf: (claims) => buildPrincipal(idp, claims, undefined),
+        ...(options.introspect && { introspect: options.introspect }),
       },
     ],
     cacheEntries: options.cacheEntries ?? 100,

@@ -9,6 +9,7 @@ import { projectFolder } from '../../scripts/parts.js';
 import type { AuditEvent } from '../../src/core/audit.ts';
 import { createMetrics } from '../../src/core/metrics.ts';
 import { main } from '../../src/main.ts';
+import { WorkerMetrics } from '../../src/worker-metrics.ts';
 import { codeBlocks, listPages, proseOf, readProject } from '../support/docs.ts';
 
 const README = readProject('README.md');
@@ -123,6 +124,14 @@ describe('operations.md', () => {
     }).exposition();
     const real = [...namesOf(text, /^# TYPE (\w+) /gm)].sort();
     const documented = namesInTable(OPERATIONS, '| metric | labels | meaning |');
+    assert.deepEqual([...documented].sort(), real);
+  });
+
+  test('lists exactly the metrics that a supervisor adds', async () => {
+    const reloads = { done: 0, refused: 0 };
+    const metrics = new WorkerMetrics({ workers: () => ({ configured: 0, up: 0 }), restarts: () => 0, reloads });
+    const real = [...namesOf(await metrics.exposition(), /^# TYPE (\w+) /gm)].sort();
+    const documented = namesInTable(OPERATIONS, '| metric of the supervisor | labels | meaning |');
     assert.deepEqual([...documented].sort(), real);
   });
 

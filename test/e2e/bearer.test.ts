@@ -26,7 +26,7 @@ type Lab = {
   close(): Promise<void>;
 };
 
-async function openLab(begin?: (provider: ScriptedProvider) => void): Promise<Lab> {
+async function openLab(begin?: (provider: ScriptedProvider) => void, introspection = {}): Promise<Lab> {
   const [provider, key] = await Promise.all([startScriptedProvider(), createSigningKey('ES256', 'ec-1')]);
   publishKeys(provider, key);
   begin?.(provider);
@@ -37,6 +37,7 @@ async function openLab(begin?: (provider: ScriptedProvider) => void): Promise<La
       bearer: {
         enabled: true,
         issuers: [{ issuer: provider.issuer, provider: 'main', audiences: [AUDIENCE], algs: ['ES256'] }],
+        introspection,
       },
     },
     routes: { version: 1, routes: [{ id: 'machines', paths: ['/machines/*'], auth: 'bearer', scopes: ['jobs'] }] },
@@ -235,3 +236,44 @@ describe('the provider’s keys', () => {
 function toBase64url(text: string): string {
   return Buffer.from(text).toString('base64url');
 }
+
+test('introspection asks as the client, believes the answer for its time, and an outage is 503', async () => {
+  const path = '/introspect';
+  const metadata = async (provider: ScriptedProvider): Promise<void> => {
+    const introspection_endpoint = `${provider.issuer}${path}`;
+    const behaviour = answerJson(await provider.metadata({ introspection_endpoint }));
+    provider.front.on('/.well-known/openid-configuration', behaviour);
+  };
+  const provided = Promise.withResolvers<void>();
+  const lab = await openLab(
+    (provider) => {
+      provider.front.on('/.well-known/openid-configuration', answerJson({}, 503));
+      void metadata(provider).then(provided.resolve, provided.reject);
+    },
+    { enabled: true, cache: '30s' },
+  );
+  try {
+    await provided.promise;
+    const { front } = lab.provider;
+    front.on(path, answerJson({ active: true, sub: 'robot', aud: AUDIENCE, token_type: 'Bearer' }));
+    const response = await ask(lab, 'Bearer opaque-1');
+    assert.equal(codeOf(response), '200');
+    assert.equal(headerOf(response, 'x-user-id'), 'robot');
+    assert.equal(headerOf(response, 'authorization'), 'Bearer opaque-1');
+    assert.equal(codeOf(await ask(lab, 'Bearer opaque-1')), '200');
+    const asked = front.requests(path);
+    assert.equal(asked.length, 1);
+    assert.match(String(asked[0]!.headers['authorization']), /^Basic /);
+    assert.equal(new URLSearchParams(asked[0]!.body).get('token'), 'opaque-1');
+    for (const behaviour of [answerJson({}, 500), answerJson({ error: 'invalid_client' }, 401), answerJson('text')]) {
+      front.on(path, behaviour);
+      assert.equal(codeOf(await ask(lab, 'Bearer opaque-2')), '503 idp_unavailable');
+    }
+    assert.equal(codeOf(await ask(lab, 'Bearer opaque-1')), '200', 'what is remembered passes meanwhile');
+    front.on(path, answerJson({ active: false }));
+    assert.equal(codeOf(await ask(lab, 'Bearer opaque-3')), '401 invalid_token');
+    assert.ok(!JSON.stringify(lab.server.log).includes('opaque-'), 'no token in the log');
+  } finally {
+    await lab.close();
+  }
+});

@@ -16,7 +16,6 @@ type Rule = {
 const isZero = (value: unknown): boolean => value === 0 || (typeof value === 'string' && parseDurationMs(value) === 0);
 const isEmpty = (value: unknown): boolean =>
   typeof value === 'object' && value !== null && Object.keys(value).length === 0;
-const isOff = (value: unknown): boolean => (value as { enabled?: unknown } | null)?.enabled !== true;
 
 /**
  * The one list of what the schema knows and this version does not do. A key given with an active value stops the
@@ -51,7 +50,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
       accepts: ['id_token', 'userinfo'],
       expected: 'id_token or userinfo',
     },
-    { path: 'bearer.introspection', feature: 'introspection', accepts: isOff, expected: 'enabled: false' },
     { path: 'bearer.dpop', feature: 'proofs of DPoP-bound tokens' },
   ],
   'routes.yaml': [

@@ -21,6 +21,10 @@ export type BearerIssuer = {
   readonly types: readonly string[];
   readonly requiredScopes: readonly string[];
   readonly clockSkewMs: number;
+  /** Its provider is asked about each token too, and about opaque ones if it is the only issuer (RFC 7662). */
+  readonly introspection: boolean;
+  /** How long such an answer is believed; 0 = each request asks. */
+  readonly introspectionCacheMs: number;
   /** Provider whose claim mapping is used. */
   readonly claimsLike: string;
 };

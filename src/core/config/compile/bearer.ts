@@ -18,10 +18,14 @@ export function compileBearer(context: CompileContext): Config['bearer'] {
     idps.fail(['bearer', 'issuers'], 'bearer tokens of nobody', 'at least one issuer', fix);
   }
   for (const [at, issuer] of input.issuers.entries()) checkIssuer(context, input, issuer, at);
-  return { enabled: true, issuers: input.issuers.map(compileIssuer), cacheEntries: input.cache_entries };
+  return {
+    enabled: true,
+    issuers: input.issuers.map((issuer) => compileIssuer(issuer, input)),
+    cacheEntries: input.cache_entries,
+  };
 }
 
-function compileIssuer(input: IssuerInput): BearerIssuer {
+function compileIssuer(input: IssuerInput, { introspection }: Input): BearerIssuer {
   return {
     issuer: input.issuer,
     provider: input.provider,
@@ -30,11 +34,18 @@ function compileIssuer(input: IssuerInput): BearerIssuer {
     types: input.types.map((type) => type.toLowerCase()),
     requiredScopes: input.required_scopes,
     clockSkewMs: durationMs(input.clock_skew),
+    introspection: introspection.enabled,
+    introspectionCacheMs: durationMs(introspection.cache),
     claimsLike: input.claims_like ?? input.provider,
   };
 }
 
-function checkIssuer({ idps }: CompileContext, { issuers }: Input, input: IssuerInput, at: number): void {
+function checkIssuer(
+  { idps }: CompileContext,
+  { issuers, introspection }: Input,
+  input: IssuerInput,
+  at: number,
+): void {
   const path = ['bearer', 'issuers', at];
   const names = idps.namesAt(['providers']);
   for (const key of ['provider', 'claims_like'] as const) {
@@ -48,6 +59,10 @@ function checkIssuer({ idps }: CompileContext, { issuers }: Input, input: Issuer
   }
   const provider = idps.sections.providers?.[input.provider];
   if (provider === undefined) return;
+  if (introspection.enabled && provider.endpoints !== undefined) {
+    const problem = `introspection, but ${input.provider} is described by endpoints, which name none for it`;
+    idps.fail(['bearer', 'introspection'], problem, 'a provider with discovery', 'remove endpoints, or introspection');
+  }
   if (provider.issuer !== input.issuer) {
     idps.warn([...path, 'provider'], `the keys of ${input.provider} sign for another issuer than its own`);
   }
