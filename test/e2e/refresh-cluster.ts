@@ -13,6 +13,7 @@ import {
   type TokenAnswer,
   type TokenOutcome,
 } from '../../src/cli/demo/provider.ts';
+import type { Measurement } from '../load/child-server.ts';
 import { findFreePorts } from '../support/ports.ts';
 import type { CookieJar } from '../support/provider.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
@@ -27,6 +28,8 @@ export type ClusterServer = {
   readonly port: number;
   readonly child: ChildProcess;
   metric(name: string): Promise<number>;
+  /** Its memory and sockets after a collection. */
+  measure(): Promise<Measurement>;
 };
 
 /** Three server processes over one Redis, and a real provider that rotates refresh tokens and detects reuse. */
@@ -179,6 +182,11 @@ async function startServerProcess(files: ReturnType<typeof configuration>, port:
   return {
     port: publicPort,
     child,
+    async measure() {
+      const answer = once(child, 'message') as Promise<[Measurement]>;
+      child.send('measure');
+      return (await answer)[0];
+    },
     async metric(name) {
       const lines = (await (await fetch(`${admin}/metrics`)).text()).split('\n');
       const own = lines.filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));

@@ -2,7 +2,12 @@
 import { after, before, describe } from 'node:test';
 import { startKeycloak, type TestKeycloak } from '../support/keycloak.ts';
 import { skipWithout } from '../support/parts.ts';
+import { registerClientAuthSuite } from './suites/client-auth.ts';
+import { registerDirectGrantSuite } from './suites/direct-grant.ts';
+import { registerParDpopSuite } from './suites/par-dpop.ts';
+import { registerProviderLogoutSuite } from './suites/provider-logout.ts';
 import { registerSignInSuite } from './suites/sign-in.ts';
+import { registerStepUpSuite } from './suites/step-up.ts';
 
 describe('with a real Keycloak', { skip: skipWithout('java', 'keycloak') }, () => {
   let keycloak: TestKeycloak | undefined;
@@ -16,4 +21,9 @@ describe('with a real Keycloak', { skip: skipWithout('java', 'keycloak') }, () =
   };
 
   registerSignInSuite(getKeycloak);
+  registerClientAuthSuite(getKeycloak);
+  registerParDpopSuite(getKeycloak);
+  registerProviderLogoutSuite(getKeycloak);
+  registerDirectGrantSuite(getKeycloak);
+  registerStepUpSuite(getKeycloak);
 });

@@ -11,6 +11,7 @@ import {
   startTestServer,
   type TestServer,
   type TestServerOptions,
+  until,
 } from '../support/test-server.ts';
 
 /** How a suite gets at the one running Keycloak: it is there once tests run, not yet while they are registered. */
@@ -30,18 +31,24 @@ export type KeycloakWorld = {
   begin(query?: string): Promise<{ readonly jar: CookieJar; readonly location: URL }>;
   /** Sign a person in, with `at` as the browser's cookies at Keycloak; returns the jar with the session cookie. */
   signIn(username: 'alice' | 'bob', at?: CookieJar, query?: string): Promise<CookieJar>;
-  /** Ask verify as a gateway would. */
-  verify(jar: CookieJar, uri?: string, headers?: Readonly<Record<string, string>>): Promise<Response>;
+  /** Ask verify as a gateway would; `query` is what its rule asks for. */
+  verify(jar: CookieJar, uri?: string, headers?: Readonly<Record<string, string>>, query?: string): Promise<Response>;
   /** Ask an address of our own as a script of ours does. */
   ask(jar: CookieJar, path: string, method?: string): Promise<Response>;
   /** Ask for a new access token, with the clock moved on so far that one may be had. */
   renew(jar: CookieJar): Promise<Response>;
+  /** How often Keycloak has noted an event of this client. */
+  countEvents(type: string): Promise<number>;
+  /** Wait for one. @throws Error after 5 s */
+  whenEvent(type: string): Promise<void>;
   close(): Promise<void>;
 };
 
 /** What differs from the usual world. Everything is merged over it, one level deep. */
 export type KeycloakWorldOptions = {
   readonly client?: Partial<KeycloakClient>;
+  /** The same, for what names addresses of the server; its attributes are added to the usual ones. */
+  readonly clientOf?: (base: string) => Partial<KeycloakClient>;
   /** The provider in idps.yaml. */
   readonly provider?: Readonly<Record<string, unknown>>;
   /** The rest of idps.yaml. */
@@ -59,13 +66,15 @@ export async function startKeycloakWorld(
   const base = `http://localhost:${port}`;
   const clientId = `bff-${randomBytes(6).toString('hex')}`;
   const secret = randomBytes(24).toString('base64url');
+  const ofServer = options.clientOf?.(base);
   const clientUuid = await keycloak.addClient({
     clientId,
     secret,
     redirectUris: [`${base}/auth/callback`],
     protocolMappers: [ROLES_IN_ID_TOKEN],
     ...options.client,
-    attributes: { 'post.logout.redirect.uris': `${base}/*`, ...options.client?.attributes },
+    ...ofServer,
+    attributes: { 'post.logout.redirect.uris': `${base}/*`, ...options.client?.attributes, ...ofServer?.attributes },
   });
   const { routes, environment, expectedErrors } = options;
   const clock = createMovableClock();
@@ -85,6 +94,8 @@ export async function startKeycloakWorld(
           client_id: clientId,
           client_auth: { secret },
           scopes: ['openid', 'profile', 'email'],
+          // Where a test looks at the request, it is in the address.
+          par: 'never',
           ...options.provider,
         },
       },
@@ -95,7 +106,23 @@ export async function startKeycloakWorld(
     ...(expectedErrors === undefined ? {} : { expectedErrors }),
   });
   await server.whenReady();
-  return { base, keycloak, server, clock, clientId, clientUuid, ...createActions(base, server, clock) };
+  const countEvents: KeycloakWorld['countEvents'] = async (type) => {
+    const answer = await keycloak.admin(`/events?type=${type}&client=${clientId}&max=1000`);
+    return ((await answer.json()) as unknown[]).length;
+  };
+  const whenEvent: KeycloakWorld['whenEvent'] = (type) =>
+    until(async () => (await countEvents(type)) > 0, `${type} at Keycloak`);
+  return {
+    base,
+    keycloak,
+    server,
+    countEvents,
+    whenEvent,
+    clock,
+    clientId,
+    clientUuid,
+    ...createActions(base, server, clock),
+  };
 }
 
 type Actions = Pick<KeycloakWorld, 'begin' | 'signIn' | 'verify' | 'ask' | 'renew' | 'close'>;
@@ -121,8 +148,8 @@ function createActions(base: string, server: TestServer, clock: MovableClock): A
       assert.equal(finished.headers.get('location'), '/page');
       return jar;
     },
-    verify: (jar, uri = '/page', headers = {}) =>
-      fetchWithJar(jar, `http://127.0.0.1:${server.ports.verify}/auth/verify`, {
+    verify: (jar, uri = '/page', headers = {}, query = '') =>
+      fetchWithJar(jar, `http://127.0.0.1:${server.ports.verify}/auth/verify?${query}`, {
         headers: {
           'x-forwarded-host': new URL(base).host,
           'x-forwarded-method': 'GET',

@@ -21,6 +21,8 @@ export type KeycloakClient = {
   readonly defaultClientScopes?: readonly string[];
   readonly optionalClientScopes?: readonly string[];
   readonly protocolMappers?: readonly object[];
+  /** Ids of the flows that are not the realm's. */
+  readonly authenticationFlowBindingOverrides?: Readonly<Record<string, string>>;
 };
 
 /**
@@ -38,7 +40,7 @@ export function makeRealm(): object {
     revokeRefreshToken: true,
     refreshTokenMaxReuse: 0,
     eventsEnabled: true,
-    enabledEventTypes: ['REFRESH_TOKEN', 'REFRESH_TOKEN_ERROR', 'LOGIN', 'LOGOUT', 'CODE_TO_TOKEN_ERROR'],
+    enabledEventTypes: ['REFRESH_TOKEN', 'REFRESH_TOKEN_ERROR', 'LOGIN', 'LOGOUT', 'REVOKE_GRANT'],
     roles: { realm: [{ name: 'user' }, { name: 'admin' }] },
     users: [makeUser('alice', 'user'), makeUser('bob', 'admin')],
   };

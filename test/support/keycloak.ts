@@ -3,7 +3,6 @@ import { once } from 'node:events';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { KEYCLOAK_USERS, type KeycloakClient, makeRealm, REALM } from './keycloak-realm.ts';
 import { getPart } from './parts.ts';
-import { findFreePorts } from './ports.ts';
 import { type CookieJar, fetchWithJar } from './provider.ts';
 
 /** A real Keycloak on loopback with one realm. */
@@ -24,6 +23,7 @@ export type KeycloakAnswer = { readonly url: URL; readonly form: URLSearchParams
 
 const START_MAX_MS = 170_000;
 const STOP_MAX_MS = 10_000;
+const LISTENING = /Listening on: (http:\/\/[\d.:]+)\. Management interface listening on (http:\/\/[\d.:]+)\./;
 const ADMIN = { user: 'admin', password: 'keycloak-of-a-test' };
 /** Less optimization by the JVM: a test ends before that would pay. */
 const JVM = { JAVA_OPTS_KC_HEAP: '-Xms128m -Xmx512m', JAVA_OPTS_APPEND: '-XX:TieredStopAtLevel=1' };
@@ -33,11 +33,10 @@ const JVM = { JAVA_OPTS_KC_HEAP: '-Xms128m -Xmx512m', JAVA_OPTS_APPEND: '-XX:Tie
  * cores, so a test process starts it once. A test asks for the part first: `skipWithout('keycloak', 'java')`.
  */
 export async function startKeycloak(): Promise<TestKeycloak> {
-  const port = await findFreePorts(2);
-  const base = `http://127.0.0.1:${port}`;
-  const server = spawnKeycloak(port);
+  const server = spawnKeycloak();
+  let base: string;
   try {
-    await whenServing(`http://127.0.0.1:${port + 1}/health/ready`, server);
+    base = await whenServing(server);
     await request(`${base}/admin/realms`, await fetchAdminToken(base), 'POST', makeRealm());
   } catch (error) {
     await server.stop();
@@ -91,11 +90,13 @@ export async function signInAtKeycloak(
 
 type Server = { readonly child: ChildProcess; log(): string; stop(): Promise<void> };
 
-function spawnKeycloak(port: number): Server {
-  const options = [`--http-port=${port}`, `--http-management-port=${port + 1}`, '--http-host=127.0.0.1'];
-  const fixed = ['--optimized', '--cache=local', '--http-enabled=true', '--hostname-strict=false', '--log-level=warn'];
+function spawnKeycloak(): Server {
+  // The system chooses the ports: whatever we choose may be taken by the time it listens.
+  const ports = ['--http-host=127.0.0.1', '--http-port=0', '--http-management-port=0'];
+  const fixed = ['--optimized', '--cache=local', '--http-enabled=true', '--hostname-strict=false'];
+  const log = '--log-level=warn,io.quarkus:info';
   // A process group of its own: its start script waits for the JVM, and a signal must reach both.
-  const child = spawn(getPart('keycloak'), ['start', ...fixed, ...options], {
+  const child = spawn(getPart('keycloak'), ['start', ...fixed, ...ports, log], {
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
     env: {
@@ -127,12 +128,15 @@ function spawnKeycloak(port: number): Server {
   };
 }
 
-async function whenServing(url: string, { child, log }: Server): Promise<void> {
+/** It says where it listens, and is ready some seconds after that. */
+async function whenServing({ child, log }: Server): Promise<string> {
   const end = performance.now() + START_MAX_MS;
   while (performance.now() < end) {
     if (child.exitCode !== null) throw new Error(`Keycloak ended at its start:\n${log()}`);
-    const answer = await fetch(url, { signal: AbortSignal.timeout(5_000) }).catch(() => undefined);
-    if (answer?.status === 200) return;
+    const [, base, management] = LISTENING.exec(log()) ?? [];
+    const options = { signal: AbortSignal.timeout(5_000) };
+    const answer = management && (await fetch(`${management}/health/ready`, options).catch(() => undefined));
+    if (answer && answer.status === 200) return base ?? '';
     await sleep(200);
   }
   throw new Error(`Keycloak does not serve after ${START_MAX_MS} ms:\n${log()}`);
