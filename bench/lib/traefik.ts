@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { AUTH_RESPONSE_HEADERS } from '../../src/cli/demo/traefik-config.ts';
+import { AUTH_REQUEST_HEADERS, AUTH_RESPONSE_HEADERS } from '../../src/cli/demo/traefik-config.ts';
 import { getPart } from '../../test/support/parts.ts';
 import type { Lab } from './lab.ts';
 import { askOnce } from './once.ts';
@@ -64,6 +64,7 @@ function dynamicConfig({ service, verify }: TraefikOptions): object {
               forwardAuth: {
                 address: verify.address,
                 trustForwardHeader: false,
+                authRequestHeaders: AUTH_REQUEST_HEADERS,
                 authResponseHeaders: AUTH_RESPONSE_HEADERS,
                 maxResponseBodySize: 65_536,
                 ...tls,

@@ -7,7 +7,12 @@ import { after, before, describe, test } from 'node:test';
 import { describeRemedy } from '../../scripts/parts.js';
 import { type RunningServer, startHttpServer } from '../../src/cli/demo/http-server.ts';
 import { findTraefik, type RunningTraefik, startTraefik } from '../../src/cli/demo/traefik.ts';
-import { AUTH_RESPONSE_HEADERS, compileDynamicConfig, compileStaticConfig } from '../../src/cli/demo/traefik-config.ts';
+import {
+  AUTH_REQUEST_HEADERS,
+  AUTH_RESPONSE_HEADERS,
+  compileDynamicConfig,
+  compileStaticConfig,
+} from '../../src/cli/demo/traefik-config.ts';
 import { findFreePorts } from '../support/ports.ts';
 
 const PORTS = { entry: 9000, sallyport: 9002, verify: 9003, spa: 9005, dashboard: 9007 };
@@ -38,10 +43,11 @@ describe('Traefik configuration of the demo', () => {
     assert.equal(Math.min(...Object.values(routers).map((router) => router.priority)), routers['spa']?.priority);
   });
 
-  test('ForwardAuth trusts no forwarded header and copies the whole identity', () => {
+  test('ForwardAuth trusts no forwarded header, sends what verify reads and copies the whole identity', () => {
     const forwardAuth = dynamic.http.middlewares['sign-in']?.forwardAuth ?? {};
     assert.equal(forwardAuth['address'], 'http://127.0.0.1:9003/auth/verify');
     assert.equal(forwardAuth['trustForwardHeader'], false);
+    assert.deepEqual(forwardAuth['authRequestHeaders'], AUTH_REQUEST_HEADERS);
     assert.deepEqual(forwardAuth['authResponseHeaders'], AUTH_RESPONSE_HEADERS);
   });
 });

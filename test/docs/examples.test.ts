@@ -1,9 +1,11 @@
 // The configurations that the documentation prints: they load, agree with each other, and leave no header out.
+
 import assert from 'node:assert/strict';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import { parse, stringify } from 'yaml';
 import { projectFolder } from '../../scripts/parts.js';
+import { AUTH_REQUEST_HEADERS } from '../../src/cli/demo/traefik-config.ts';
 import { NOT_AVAILABLE } from '../../src/core/config/availability.ts';
 import { loadConfig } from '../../src/core/config/load.ts';
 import { type ReadFile, readFileBounded } from '../../src/core/config/read-file.ts';
@@ -114,6 +116,24 @@ describe('Traefik’s header lists', () => {
       assert.deepEqual(authResponseHeaders, names);
       assert.deepEqual([trustForwardHeader, maxResponseBodySize], [false, 65_536]);
     }
+  });
+
+  test('of requests are complete in the page: each header that verify reads', () => {
+    const page = codeBlocks(readProject('docs/traefik.md')).find(({ text }) => text.startsWith('authRequestHeaders:'));
+    const listed = (parse(page?.text ?? '') as { readonly authRequestHeaders: readonly string[] }).authRequestHeaders;
+    assert.deepEqual(listed, AUTH_REQUEST_HEADERS);
+    const read = [...readProject('src/core/context.ts').matchAll(/name [!=]== '([a-z][a-z-]+)'/g)].map(
+      ([, name]) => name,
+    );
+    assert.ok(read.length > 20);
+    // Of the connection, of the body, and those that Traefik writes whatever is listed.
+    const others =
+      /^(?:host|upgrade|trailer|transfer-encoding|content-length|content-type|x-forwarded-(?:for|uri|host|proto|method))$/;
+    const lower = listed.map((name) => name.toLowerCase());
+    assert.deepEqual(
+      read.filter((name = '') => !others.test(name) && !lower.includes(name)),
+      [],
+    );
   });
 
   test('the two examples have the same routers, priorities and middlewares', () => {

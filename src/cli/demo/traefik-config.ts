@@ -21,6 +21,30 @@ export const AUTH_RESPONSE_HEADERS: readonly string[] = [
   'X-Auth-Session',
 ];
 
+/**
+ * What verify reads of the client's request, besides the headers that Traefik writes itself. Without this list it is sent
+ * everything, which costs both sides up to half of a verify request over HTTP/2.
+ */
+export const AUTH_REQUEST_HEADERS: readonly string[] = [
+  'Cookie',
+  'Authorization',
+  'DPoP',
+  'Origin',
+  'Referer',
+  'Accept',
+  'User-Agent',
+  'Sec-Fetch-Site',
+  'Sec-Fetch-Mode',
+  'Sec-Fetch-Dest',
+  'Sec-Purpose',
+  'Sec-WebSocket-Key',
+  'Access-Control-Request-Method',
+  'Access-Control-Request-Headers',
+  'X-CSRF',
+  'X-Sallyport-Secret',
+  'X-Forwarded-Tls-Client-Cert',
+];
+
 /** Host name under which the demo is opened. */
 export const DEMO_HOST = 'localhost';
 
@@ -84,6 +108,7 @@ function compileMiddlewares(ports: TraefikPorts): Record<string, unknown> {
         address: `http://127.0.0.1:${ports.verify}/auth/verify`,
         // Every X-Forwarded-* of the client is dropped and written anew, so verify sees this gateway's word alone.
         trustForwardHeader: false,
+        authRequestHeaders: AUTH_REQUEST_HEADERS,
         authResponseHeaders: AUTH_RESPONSE_HEADERS,
         maxResponseBodySize: 65_536,
       },
