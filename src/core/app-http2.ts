@@ -4,6 +4,7 @@ import {
   type ServerHttp2Session,
   type ServerHttp2Stream,
   type ServerStreamResponseOptions,
+  sensitiveHeaders,
 } from 'node:http2';
 import { Server } from 'node:net';
 import { Answers, type AppServices, createReader } from './app-answers.ts';
@@ -106,7 +107,7 @@ export class Http2App extends Answers<Http2Exchange> {
     if (!this.#isWritable(exchange)) return;
     let fields = this.#allowed.get(headers);
     if (fields === undefined) {
-      fields = [':status', '200', 'cache-control', 'no-store', ...headers];
+      fields = allowFields(headers);
       this.#allowed.set(headers, fields);
     }
     exchange.stream.respond(fields, HEADERS_ONLY);
@@ -170,6 +171,16 @@ export class Http2App extends Answers<Http2Exchange> {
     this.finished(exchange, status, '');
     if (exchange.hasBody) exchange.stream.close(NO_ERROR);
   }
+}
+
+/**
+ * Each session's values are its own: in the compression tables of a connection they would push out one another, and be
+ * there for whoever can guess at them (RFC 7541 §7.1.3).
+ */
+function allowFields(headers: HeaderList): readonly string[] {
+  const names = headers.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase());
+  const fields = [':status', '200', 'cache-control', 'no-store', ...headers];
+  return Object.assign(fields, { [sensitiveHeaders]: names });
 }
 
 /** RFC 9113 §6.5.2. Node keeps the bound only once the peer has acknowledged it, which is the peer's to decide. */

@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { type IncomingHttpHeaders, request } from 'node:http';
+import { sensitiveHeaders } from 'node:http2';
 import { connect as connectPlain } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { connect } from 'node:tls';
@@ -38,6 +39,16 @@ describe('verify over HTTP/2', () => {
     assert.deepEqual(names.slice(0, 2), [':status', 'cache-control']);
     for (const name of ['authorization', 'x-user-id', 'x-auth-session']) assert.ok(names.includes(name), name);
     assert.ok(!names.includes('date') && !names.includes('set-cookie'));
+  });
+
+  test('what names the user or is a token enters no compression table', async () => {
+    const { headers } = await ask(verifyHeaders('/open/page'));
+    const never = (headers as { readonly [sensitiveHeaders]?: readonly string[] })[sensitiveHeaders];
+    assert.deepEqual(
+      never,
+      Object.keys(headers).filter((name) => name === 'authorization' || name.startsWith('x-')),
+    );
+    assert.ok(never?.includes('authorization') && never.includes('x-user-email'));
   });
 
   test('signed out: 401 problem+json for a script, 302 to the login for a person', async () => {

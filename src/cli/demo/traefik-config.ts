@@ -43,6 +43,7 @@ export const AUTH_REQUEST_HEADERS: readonly string[] = [
   'X-CSRF',
   'X-Sallyport-Secret',
   'X-Forwarded-Tls-Client-Cert',
+  'Client-Cert',
 ];
 
 /** Host name under which the demo is opened. */
