@@ -7,6 +7,7 @@ import type { Clock } from './core/clock.ts';
 import type { Config, Idp } from './core/config/types.ts';
 import type { RateLimit } from './core/config/types-rate.ts';
 import { createKeyRing, hmacBase64url, type KeyRing } from './core/crypto.ts';
+import { compileCsrfProofs } from './core/csrf.ts';
 import { createDeniedLog } from './core/denied-log.ts';
 import { compileIdentityHeaders, type IdentityHeaders } from './core/identity.ts';
 import { L1 } from './core/l1.ts';
@@ -20,7 +21,7 @@ import { compileRoutes } from './core/routes.ts';
 import type { BearerTokens, Sessions } from './core/services.ts';
 import { compileSessionBinding } from './core/session-binding.ts';
 import { createSessions, type SessionsOptions } from './core/sessions.ts';
-import { compileHelperCookie, compileSessionCookie } from './core/set-cookie.ts';
+import { compileHelperCookie, compileReadableCookie, compileSessionCookie } from './core/set-cookie.ts';
 import { compileSites } from './core/sites.ts';
 import type { SessionStore } from './core/store.ts';
 import { createMemoryStore } from './core/store-memory.ts';
@@ -93,7 +94,8 @@ export function createParts(ground: Ground, previous?: Parts): Parts {
   const options = compileVerifyOptions(config.verify.profiles);
   const denied = createDeniedLog(config.log.deniedPerSecond, clock);
   const binding = compileSessionBinding({ settings: config.session.binding, trusted, sessions, audit });
-  const shared = { config, sites, clock, log, metrics, replies, sessions, binding, returnTo };
+  const csrf = compileCsrfProofs(config, ring);
+  const shared = { config, sites, clock, log, metrics, replies, sessions, binding, returnTo, csrf };
   return {
     app: { ...shared, trusted, denied, audit, flight: { count: 0 } },
     flows: { ...shared, store, ring, audit, idps: byName(idps), refresh, ...createFlowTools(ground, store, ring) },
@@ -237,13 +239,16 @@ function createStoreLimiter(
 }
 
 function compileCookies(config: Config): ReadonlyMap<string, SiteCookies> {
+  const { mode, cookie: name } = config.csrf;
   return new Map(
     config.sites.map((site) => {
       const { domain, secure, persistent } = site.cookie;
+      const persistentMs = persistent ? config.session.absoluteMs : undefined;
       const cookies: SiteCookies = {
-        session: compileSessionCookie(site.cookie, persistent ? config.session.absoluteMs : undefined),
+        session: compileSessionCookie(site.cookie, persistentMs),
         loop: compileHelperCookie('bff_loop', { secure }),
         left: compileHelperCookie('bff_left', { secure, domain }),
+        csrf: mode === 'header' ? undefined : compileReadableCookie({ ...site.cookie, name }, persistentMs),
       };
       return [site.name, cookies];
     }),

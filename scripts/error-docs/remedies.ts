@@ -101,7 +101,8 @@ export const REMEDIES: Readonly<Record<ErrorCode, Remedy>> = {
   },
   csrf_failed: {
     symptom: 'A POST, PUT, PATCH or DELETE with the session cookie is refused.',
-    cause: 'Origin is not of this site or its origins, or the header of csrf.header is missing.',
+    cause:
+      'Origin is not of this site or its origins, or the header of csrf.header is missing or has another value: in mode token that of another session.',
     fix: 'Send `X-CSRF: 1` with each unsafe call, and list the script’s origin in sites.NAME.origins.',
   },
   origin_not_allowed: {

@@ -1,6 +1,5 @@
 import type { Config } from './config/types.ts';
 import type { RequestContext } from './context.ts';
-import { equalSecret } from './crypto.ts';
 import { matchesOrigin, type SiteRuntime } from './sites.ts';
 
 /** Header pairs of an answer. */
@@ -54,10 +53,11 @@ export function hasFetchMetadata(context: RequestContext): boolean {
 
 /** Compile the CORS rules. */
 export function compileOriginRules(config: Config): OriginRules {
-  const { allowHeaders, exposeHeaders, maxAgeMs } = config.cors;
+  const { allowHeaders, allowMethods, exposeHeaders, maxAgeMs } = config.cors;
   const vary = Object.freeze(['vary', 'Origin'] as const);
   const expose = Object.freeze(['access-control-expose-headers', exposeHeaders.join(', ')] as const);
   const credentials = Object.freeze(['access-control-allow-credentials', 'true'] as const);
+  const allowedMethods = allowMethods.join(', ');
   const allowedHeaders = [...new Set([...allowHeaders, config.csrf.header.toLowerCase()])].join(', ');
   return {
     corsHeaders(site, origin) {
@@ -70,7 +70,7 @@ export function compileOriginRules(config: Config): OriginRules {
         ['vary', 'Origin, Access-Control-Request-Method, Access-Control-Request-Headers'],
         ['access-control-allow-origin', context.origin],
         credentials,
-        ['access-control-allow-methods', 'GET, HEAD, POST, PUT, PATCH, DELETE'],
+        ['access-control-allow-methods', allowedMethods],
         ['access-control-allow-headers', allowedHeaders],
         ['access-control-max-age', String(Math.floor(maxAgeMs / 1000))],
       ];
@@ -104,9 +104,4 @@ export function originProblem(
 
 function isListed({ site }: SiteRuntime, origin: string): boolean {
   return site.origins.some((pattern) => matchesOrigin(pattern, origin));
-}
-
-/** True if the request carries the configured CSRF proof header (mode `header`, SPEC §10). */
-export function hasCsrfProof(context: RequestContext, expected: string): boolean {
-  return context.csrfProof !== '' && equalSecret(context.csrfProof, expected);
 }

@@ -36,6 +36,17 @@ export function compileSessionCookie(
   };
 }
 
+/** A cookie as `compileSessionCookie` makes it, that scripts can read: it must hold nothing that is a credential. */
+export function compileReadableCookie(settings: CookieSettings, persistentMs: number | undefined): CookieWriter {
+  const hidden = compileSessionCookie(settings, persistentMs);
+  const readable = (text: string): string => text.replace('; HttpOnly', '');
+  return {
+    name: hidden.name,
+    set: (value) => readable(hidden.set(value)),
+    expire: hidden.expire.map(readable),
+  };
+}
+
 /**
  * A short-lived `HttpOnly`, `SameSite=Lax` cookie of ours, `__Host-` prefixed where `Secure` is on and no Domain is
  * given (R-044, D-23).

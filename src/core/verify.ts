@@ -8,6 +8,7 @@ import type { RequestContext } from './context.ts';
 import { PROBLEM_DUPLICATE, PROBLEM_FORWARDED } from './context-problems.ts';
 import { CONFLICTING_HANDLE, findHandle, NO_HANDLE } from './cookie.ts';
 import { equalSecret } from './crypto.ts';
+import type { CsrfProofs } from './csrf.ts';
 import { type ErrorCode, SallyportError } from './errors.ts';
 import type { Freshness, Renewal } from './freshness.ts';
 import type { IdentityHeaders } from './identity.ts';
@@ -34,6 +35,7 @@ export type VerifyServices = {
   readonly bearer?: BearerTokens | undefined;
   /** Absent: sessions are tied to nothing. */
   readonly binding?: SessionBinding | undefined;
+  readonly csrf: CsrfProofs;
   readonly identity: IdentityHeaders;
   readonly options: VerifyOptionsParser;
   readonly returnTo: ReturnToCheck;
@@ -197,7 +199,7 @@ function judgeRenewal(inquiry: Inquiry, renewal: Renewal, services: VerifyServic
 
 function judgeUsable(inquiry: Inquiry, session: Session, now: number, services: VerifyServices): Decision {
   const { context, site, method } = inquiry;
-  const problem = csrfProblem(inquiry, services);
+  const problem = csrfProblem(inquiry, session, services);
   if (problem !== undefined) return deny('csrf_failed', problem, site, isNavigation(method, context));
   return admit(inquiry, session, true, now, services);
 }
@@ -223,14 +225,16 @@ function admit(inquiry: Inquiry, session: Session, canLogin: boolean, now: numbe
   return { kind: 'allow', headers: route?.route.identityHeaders === false ? services.identity.blank : session.headers };
 }
 
-function csrfProblem(inquiry: Inquiry, services: VerifyServices): string | undefined {
+function csrfProblem(inquiry: Inquiry, { locator }: Session, services: VerifyServices): string | undefined {
   const { context, site } = inquiry;
   const mode = inquiry.route?.route.csrf ?? 'unsafe';
-  if (services.config.verify.csrf === 'none' || mode === 'none') return undefined;
+  const { csrf } = services.config.verify;
+  if (csrf === 'none' || mode === 'none') return undefined;
   // Browsers send cookies with a cross-site handshake and no preflight: Origin is the only proof.
   if (inquiry.handshake) return context.origin === '' || site.allowsOrigin(context.origin) ? undefined : 'origin';
   if (mode === 'unsafe' && !isUnsafeMethod(inquiry.method)) return undefined;
-  return originProblem(context, site, 'allow');
+  if (csrf === 'origin') return originProblem(context, site, 'allow');
+  return originProblem(context, site, 'refuse') ?? (services.csrf.isProven(context, locator) ? undefined : 'no_proof');
 }
 
 /** Nobody is signed in: pass on optional routes, send people to the login, tell programs 401 (SPEC §6). */

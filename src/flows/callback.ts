@@ -7,7 +7,15 @@ import type { Reply } from '../core/problem.ts';
 import { parseForm } from '../core/query.ts';
 import type { Session } from '../core/services.ts';
 import { redirectUri } from './authorization-request.ts';
-import { cookiesOf, type FlowRequest, type FlowServices, findSession, getIdp, tokenCookieHeaders } from './flow.ts';
+import {
+  cookiesOf,
+  type FlowRequest,
+  type FlowServices,
+  findSession,
+  getIdp,
+  newSessionCookies,
+  tokenCookieHeaders,
+} from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
 import { countLogin, loopHeaders } from './loop-guard.ts';
 import { openSession, replaceSession } from './new-session.ts';
@@ -55,7 +63,7 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
     const cookies = cookiesOf(services, site);
     return services.replies.redirect(context, transaction.returnTo, [
       ...cleanup,
-      ['set-cookie', cookies.session.set(handle)],
+      ...newSessionCookies(services, site, handle),
       ...tokenCookieHeaders(request, session, tokens.refreshToken, services),
       ...loopHeaders(cookies, loop),
       ...cookies.left.expire.map((value) => ['set-cookie', value] as const),

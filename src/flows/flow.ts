@@ -4,6 +4,7 @@ import type { Config } from '../core/config/types.ts';
 import type { RequestContext } from '../core/context.ts';
 import { findHandle } from '../core/cookie.ts';
 import type { KeyRing } from '../core/crypto.ts';
+import type { CsrfProofs } from '../core/csrf.ts';
 import type { Refresh } from '../core/freshness.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
@@ -12,6 +13,7 @@ import type { Replies } from '../core/problem.ts';
 import type { RateLimiter } from '../core/rate-limit.ts';
 import type { ReturnToCheck } from '../core/return-to.ts';
 import type { Session, Sessions } from '../core/services.ts';
+import { locatorOf } from '../core/session.ts';
 import type { SessionBinding } from '../core/session-binding.ts';
 import type { CookieWriter } from '../core/set-cookie.ts';
 import type { SiteRuntime, SiteTable } from '../core/sites.ts';
@@ -52,6 +54,7 @@ export type FlowServices = {
   readonly log: Logger;
   readonly audit: Audit;
   readonly metrics: Metrics;
+  readonly csrf: CsrfProofs;
   /** How often one address may begin a login; undefined = as often as it likes. */
   readonly loginLimit: RateLimiter | undefined;
   /** undefined = nobody signs in with a password here. */
@@ -65,6 +68,8 @@ export type SiteCookies = {
   readonly loop: CookieWriter;
   /** Remembers which SPA a logout left, so that the next login returns there (SPEC §2.0). */
   readonly left: CookieWriter;
+  /** Holds the session's CSRF token for scripts; undefined in mode `header`. */
+  readonly csrf: CookieWriter | undefined;
 };
 
 /** The cookies of the request's site. */
@@ -107,6 +112,25 @@ export function tokenCookieHeaders(
 ): readonly (readonly [string, string])[] {
   const values = tokenCookies?.issue(site, session, refreshToken) ?? [];
   return values.map((value) => ['set-cookie', value] as const);
+}
+
+/** `Set-Cookie` lines of a session that begins in this browser: its handle, and its CSRF token where there is one. */
+export function newSessionCookies(
+  services: FlowServices,
+  site: SiteRuntime,
+  handle: string,
+): readonly (readonly ['set-cookie', string])[] {
+  const { session, csrf } = cookiesOf(services, site);
+  const token = services.csrf.tokenOf(locatorOf(handle));
+  const lines = [session.set(handle), ...(csrf === undefined || token === undefined ? [] : [csrf.set(token)])];
+  return lines.map((line) => ['set-cookie', line] as const);
+}
+
+/** Why a request of ours lacks the CSRF proof, or undefined; whether its session lives does not matter yet. */
+export function proofProblem({ context, site }: FlowRequest, { csrf }: FlowServices): string | undefined {
+  const handle = findHandle(context.cookie, site.site.cookie.name);
+  const locator = handle.length === LIMITS.handleLength ? locatorOf(handle) : undefined;
+  return csrf.isProven(context, locator) ? undefined : 'no_proof';
 }
 
 /** A provider by name; the configuration has checked that it exists. */

@@ -129,6 +129,7 @@ function farewell(request: FlowRequest, providerUrl: string | undefined, service
   const headers: [string, string][] = [
     ...cookies.session.expire,
     ...cookies.loop.expire,
+    ...(cookies.csrf?.expire ?? []),
     ...(services.tokenCookies?.expired(site) ?? []),
     cookies.left.set(leftOrigin(request), LEFT_MS),
   ].map((value) => ['set-cookie', value]);

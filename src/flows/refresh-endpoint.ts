@@ -1,8 +1,15 @@
 import { SallyportError } from '../core/errors.ts';
-import { hasCsrfProof, originProblem } from '../core/origin.ts';
+import { originProblem } from '../core/origin.ts';
 import type { Reply } from '../core/problem.ts';
 import type { Session } from '../core/services.ts';
-import { cookiesOf, type FlowRequest, type FlowServices, findSession, tokenCookieHeaders } from './flow.ts';
+import {
+  type FlowRequest,
+  type FlowServices,
+  findSession,
+  newSessionCookies,
+  proofProblem,
+  tokenCookieHeaders,
+} from './flow.ts';
 import { restoreSession } from './restore.ts';
 
 /** What came of the request: the session as it is now, and what the browser has to know. */
@@ -60,12 +67,12 @@ async function restore(request: FlowRequest, services: FlowServices): Promise<Ou
   const restored = await restoreSession(request, services);
   if (restored === undefined) throw signedOut(request, 'no_session', services);
   const { handle, session, refreshToken } = restored;
-  const cookie = ['set-cookie', cookiesOf(services, request.site).session.set(handle)] as const;
-  return { session, isNew: true, headers: [cookie, ...tokenCookieHeaders(request, session, refreshToken, services)] };
-}
-
-function proofProblem({ context }: FlowRequest, { config }: FlowServices): string | undefined {
-  return hasCsrfProof(context, config.csrf.value) ? undefined : 'no_proof';
+  const cookies = newSessionCookies(services, request.site, handle);
+  return {
+    session,
+    isNew: true,
+    headers: [...cookies, ...tokenCookieHeaders(request, session, refreshToken, services)],
+  };
 }
 
 /** Tokens of a session that is over are of no use to anybody. */

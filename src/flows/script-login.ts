@@ -1,6 +1,13 @@
 import { SallyportError } from '../core/errors.ts';
 import type { Reply } from '../core/problem.ts';
-import { cookiesOf, type FlowRequest, type FlowServices, findSession, getIdp, tokenCookieHeaders } from './flow.ts';
+import {
+  type FlowRequest,
+  type FlowServices,
+  findSession,
+  getIdp,
+  newSessionCookies,
+  tokenCookieHeaders,
+} from './flow.ts';
 import { openSession, replaceSession } from './new-session.ts';
 import { exposedUser } from './session-info.ts';
 import type { TokenSet } from './tokens.ts';
@@ -35,7 +42,7 @@ export async function signInByScript(request: FlowRequest, login: ScriptLogin, s
     const token = login.returnToken ? { access_token: tokens.accessToken, expires_in: secondsLeft } : {};
     const body = { authenticated: true, user: exposedUser(session, services), ...token };
     return replies.json(context, site, 200, body, [
-      ['set-cookie', cookiesOf(services, site).session.set(handle)],
+      ...newSessionCookies(services, site, handle),
       ...tokenCookieHeaders(request, session, tokens.refreshToken, services),
     ]);
   } catch (error) {

@@ -1,8 +1,9 @@
+import { findCookie } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
 import type { Reply } from '../core/problem.ts';
 import { parseForm } from '../core/query.ts';
 import type { Session } from '../core/services.ts';
-import { type FlowRequest, type FlowServices, findSession, tokenCookieHeaders } from './flow.ts';
+import { cookiesOf, type FlowRequest, type FlowServices, findSession, tokenCookieHeaders } from './flow.ts';
 
 /**
  * `GET /api/auth/session` (SPEC §1, D-42): who is signed in, as 200 in every case. Never holds a token (R-125); slides
@@ -22,7 +23,18 @@ export async function describeSession(request: FlowRequest, services: FlowServic
       ? { authenticated: false, login_url: site.loginUrl }
       : describe(session, slide, now, request, services);
   const cookies = session === undefined ? [] : await renewedCookies(request, handle, session, services);
-  return services.replies.json(context, site, 200, body, [['vary', 'Cookie'], ...cookies]);
+  const proof = session === undefined ? undefined : services.csrf.tokenOf(session.locator);
+  const headers = [['vary', 'Cookie'] as const, ...cookies, ...missingProof(request, proof, services)];
+  const told = proof === undefined ? body : { ...body, csrf_token: proof };
+  return services.replies.json(context, site, 200, told, headers);
+}
+
+/** The cookie of the token, unless the browser has it: keys and modes change while sessions live. */
+function missingProof({ context, site }: FlowRequest, proof: string | undefined, services: FlowServices) {
+  const { csrf } = cookiesOf(services, site);
+  if (csrf === undefined || proof === undefined) return [];
+  const { value, conflicting } = findCookie(context.cookie, csrf.name);
+  return value === proof && !conflicting ? [] : [['set-cookie', csrf.set(proof)] as const];
 }
 
 /** Both cookies: this address cannot see what the browser has of a cookie with another path. */

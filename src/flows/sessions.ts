@@ -1,8 +1,16 @@
 import { SallyportError } from '../core/errors.ts';
-import { hasCsrfProof, originProblem } from '../core/origin.ts';
+import { originProblem } from '../core/origin.ts';
 import type { Reply } from '../core/problem.ts';
 import type { ListedSession, Session } from '../core/services.ts';
-import { cookiesOf, type FlowRequest, type FlowServices, type FoundSession, findSession, getIdp } from './flow.ts';
+import {
+  cookiesOf,
+  type FlowRequest,
+  type FlowServices,
+  type FoundSession,
+  findSession,
+  getIdp,
+  proofProblem,
+} from './flow.ts';
 import { hasFormToken, readForm } from './form-token.ts';
 import { retireGrant } from './restore.ts';
 import { sessionsPage } from './sessions-page.ts';
@@ -140,10 +148,6 @@ function describe({ publicId, lastSeenAt, description }: ListedSession, own: Ses
           site: description.site,
         }),
   };
-}
-
-function proofProblem({ context }: FlowRequest, { config }: FlowServices): string | undefined {
-  return hasCsrfProof(context, config.csrf.value) ? undefined : 'no_proof';
 }
 
 /** As for the session check: who may read is decided by where the request comes from. */

@@ -4,7 +4,7 @@ import type { RequestContext } from '../core/context.ts';
 import { CONFLICTING_HANDLE, findHandle, NO_HANDLE } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
 import type { Renewal } from '../core/freshness.ts';
-import { hasCsrfProof, isNavigation, isUnsafeMethod, originProblem } from '../core/origin.ts';
+import { isNavigation, isUnsafeMethod, originProblem } from '../core/origin.ts';
 import { findSessionProblem, isAddressAllowed, loginLocation } from '../core/route-access.ts';
 import type { CompiledRoute } from '../core/routes.ts';
 import type { BearerResult, Session } from '../core/services.ts';
@@ -83,7 +83,7 @@ function judge(
     const ended = services.binding?.end(session, asked.context, foreign);
     return Promise.resolve(ended).then(() => withoutSession(asked, foreign, services));
   }
-  checkOrigin(asked, services);
+  checkOrigin(asked, session, services);
   if (freshness.isFresh(handle, session)) return admit(asked, session, services);
   return freshness.renew(handle, session).then((renewal) => judgeRenewal(asked, renewal, services));
 }
@@ -113,7 +113,7 @@ function admit({ route }: Asked, session: Session, { clock }: VerifyServices): E
 }
 
 /** The cookie alone proves nothing about who composed the request. */
-function checkOrigin({ context, site, route }: Asked, { config }: VerifyServices): void {
+function checkOrigin({ context, site, route }: Asked, { locator }: Session, { csrf }: VerifyServices): void {
   const mode = route.route.csrf;
   if (mode === 'none') return;
   if (mode === 'unsafe' && !isUnsafeMethod(context.method)) {
@@ -123,7 +123,7 @@ function checkOrigin({ context, site, route }: Asked, { config }: VerifyServices
   }
   const problem = originProblem(context, site, 'refuse');
   if (problem !== undefined) throw new SallyportError('csrf_failed', { detail: problem });
-  if (!hasCsrfProof(context, config.csrf.value)) throw new SallyportError('csrf_failed', { detail: 'no_proof' });
+  if (!csrf.isProven(context, locator)) throw new SallyportError('csrf_failed', { detail: 'no_proof' });
 }
 
 /**

@@ -10,10 +10,12 @@ const OWN = /^bff-(?:tx(?:-|$)|loop$|left$|csrf$)/;
  * Compile the test for our cookies: the session cookies of all sites, token cookies, transaction, loop, sign-out and CSRF cookies,
  * with and without `__Host-` and `__Secure-`, in any case, punctuation or percent-encoding.
  */
-export function compileOwnCookies({ sites, compat }: Pick<Config, 'sites' | 'compat'>): OwnCookieTest {
+export function compileOwnCookies({ sites, compat, csrf }: Pick<Config, 'sites' | 'compat' | 'csrf'>): OwnCookieTest {
   const { accessToken, refreshToken } = compat.tokenCookies ?? {};
   const tokens = [accessToken, refreshToken].filter((cookie) => cookie !== undefined);
-  const named = new Set([...sites.map(({ cookie }) => cookie), ...tokens].map(({ name }) => fold(name)));
+  const named = new Set(
+    [csrf.cookie, ...[...sites.map(({ cookie }) => cookie), ...tokens].map(({ name }) => name)].map(fold),
+  );
   return (name) => {
     const folded = fold(name);
     return named.has(folded) || OWN.test(folded);

@@ -80,7 +80,7 @@ const KNOWN_ENCODINGS = /^(?:(?:gzip|deflate|br|zstd|identity|\*)(?:;q=[01](?:\.
 
 /** Compile what may pass from a client to a service (R-133 to R-135, SECURITY §4.1, 4.2, 4.9). */
 export function compileRequestHeaders(
-  config: Pick<Config, 'sites' | 'compat'>,
+  config: Pick<Config, 'sites' | 'compat' | 'csrf'>,
   identityNames: readonly string[],
 ): RequestHeaderRules {
   const identity = new Set(identityNames.map(foldName));

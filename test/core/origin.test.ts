@@ -1,13 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import type { RequestContext } from '../../src/core/context.ts';
-import {
-  compileOriginRules,
-  hasCsrfProof,
-  isNavigation,
-  isUnsafeMethod,
-  originProblem,
-} from '../../src/core/origin.ts';
+import { compileOriginRules, isNavigation, isUnsafeMethod, originProblem } from '../../src/core/origin.ts';
 import { compileSites } from '../../src/core/sites.ts';
 import { contextOf, getSite, NAVIGATION, worldConfig } from './world.ts';
 
@@ -107,10 +101,4 @@ describe('the origin of unsafe requests', () => {
       assert.equal(from(origin), 'fetch_site', origin);
     }
   });
-});
-
-test('the proof is the configured value, not just any', () => {
-  assert.equal(hasCsrfProof(contextOf({ csrfProof: '1' }), '1'), true);
-  for (const csrfProof of ['', '0', '11', '1 ']) assert.equal(hasCsrfProof(contextOf({ csrfProof }), '1'), false);
-  assert.equal(hasCsrfProof(contextOf({ csrfProof: '' }), ''), false);
 });

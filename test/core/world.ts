@@ -5,6 +5,8 @@ import { loadConfig } from '../../src/core/config/load.ts';
 import type { ReadFile } from '../../src/core/config/read-file.ts';
 import type { Config, Route } from '../../src/core/config/types.ts';
 import { RequestContext } from '../../src/core/context.ts';
+import { createKeyRing } from '../../src/core/crypto.ts';
+import { compileCsrfProofs } from '../../src/core/csrf.ts';
 import type { Renewal } from '../../src/core/freshness.ts';
 import { compileIdentityHeaders } from '../../src/core/identity.ts';
 import { compileReturnTo } from '../../src/core/return-to.ts';
@@ -209,6 +211,7 @@ export function servicesOf(scene: Scene): VerifyServices & { readonly lookedUp: 
       isFresh: (_handle, { hot }) => NOW < hot.tokenExpiresAt,
       renew: async () => scene.renewal ?? { kind: 'ended', reason: 'no_renewal_in_this_scene' },
     },
+    csrf: compileCsrfProofs(config, createKeyRing(config.sealKeys)),
     identity: compileIdentityHeaders(config.identityHeaders, { onOversize: () => {}, onControl: () => {} }),
     options: compileVerifyOptions(config.verify.profiles),
     returnTo: compileReturnTo({

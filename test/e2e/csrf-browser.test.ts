@@ -35,12 +35,18 @@ type Init = Partial<Record<'method' | 'body', string>> & { headers?: Record<stri
 /** What a script of a page gets: the answer, an answer that it may not look into, or nothing. */
 type Read = { readonly status?: number; readonly body?: string; readonly type?: string; readonly refused?: string };
 
-describe('cross-site requests in a browser', { skip: skipWithout('chromium', 'traefik') }, () => {
+for (const mode of ['header', 'token'] as const) {
+  const title = `cross-site requests in a browser, csrf.mode ${mode}`;
+  describe(title, { skip: skipWithout('chromium', 'traefik') }, () => testMode(mode));
+}
+
+function testMode(mode: 'header' | 'token'): void {
   const started: Closer[] = [];
   let server: TestServer;
   let service: MisbehavingService;
   let browser: TestBrowser;
   let stranger: TestBrowser;
+  let proof: Record<string, string> = PROOF;
 
   before(async () => {
     const keep = <T extends Closer>(part: T): T => {
@@ -48,7 +54,7 @@ describe('cross-site requests in a browser', { skip: skipWithout('chromium', 'tr
       return part;
     };
     service = keep(await startMisbehavingService(answerJson({ secret: 'of the service' })));
-    server = await startServers(keep, service);
+    server = await startServers(keep, service, mode);
     const port = (await startFront(keep, server)).websecure;
     const hosts = ['*.example.test', 'evil.test'].map((host) => `MAP ${host}:443 127.0.0.1:${port}`);
     const options = { ignoreHTTPSErrors: true, hostRules: hosts.join(',') };
@@ -57,6 +63,7 @@ describe('cross-site requests in a browser', { skip: skipWithout('chromium', 'tr
     const { page } = await browser.newPage();
     await page.goto(`${APP}/auth/login?return_to=%2Fapi%2Fusers%2F1`);
     await signInAtProvider(page, 'alice', 'app.example.test');
+    if (mode === 'token') proof = { ...PROOF, 'x-csrf': await readToken(page, browser) };
     await page.close();
   });
 
@@ -95,7 +102,7 @@ describe('cross-site requests in a browser', { skip: skipWithout('chromium', 'tr
     const page = await open(LISTED);
     const read = await watch(() => ask(page, '/api/users/1'));
     assert.deepEqual(read.result, { status: 200, body: '{"secret":"of the service"}', type: 'cors' });
-    const written = await watch(() => ask(page, '/api/users/1', { method: 'POST', headers: PROOF, body: '{}' }));
+    const written = await watch(() => ask(page, '/api/users/1', { method: 'POST', headers: proof, body: '{}' }));
     assert.equal(written.result.status, 200);
     assert.deepEqual(written.seen, ['OPTIONS /api/users/1 204', 'POST /api/users/1 200']);
     assert.equal(written.served, 1);
@@ -105,6 +112,7 @@ describe('cross-site requests in a browser', { skip: skipWithout('chromium', 'tr
     const page = await open(LISTED);
     const refusals: readonly (readonly [Page, string, Init, string])[] = [
       [page, '/api/users/1', { method: 'POST', body: '{}' }, '403 csrf_failed'],
+      [page, '/api/users/1', { method: 'POST', headers: { 'x-csrf': 'k1.guess' }, body: '{}' }, '403 csrf_failed'],
       [page, '/api/admin/1', {}, '403 access_denied'],
       [page, '/auth/unknown', {}, '404 not_found'],
       [await open(LISTED, stranger), '/api/users/1', {}, '401 authentication_required'],
@@ -201,7 +209,7 @@ describe('cross-site requests in a browser', { skip: skipWithout('chromium', 'tr
     const cookie = (await browser.context.cookies(APP)).find(({ name: cookieName }) => cookieName === 'bff_session');
     assert.deepEqual([cookie?.sameSite, cookie?.secure, cookie?.httpOnly], ['Lax', true, true]);
   });
-});
+}
 
 /** fetch with credentials, in the page. */
 function ask(page: Page, path: string, init: Init = {}): Promise<Read> {
@@ -246,8 +254,23 @@ function describeRequests(lines: readonly LogLine[]): string[] {
   });
 }
 
+/** The token, which the answer for scripts and the readable cookie agree on. */
+async function readToken(page: Page, { context }: TestBrowser): Promise<string> {
+  // From the sign-in on: nobody has asked for it yet.
+  const cookie = (await context.cookies(APP)).find(({ name }) => name === 'bff_csrf');
+  const { body = '' } = await ask(page, '/api/auth/session');
+  const { csrf_token: token } = JSON.parse(body) as { csrf_token: string };
+  assert.deepEqual([cookie?.value, cookie?.httpOnly, cookie?.secure, cookie?.sameSite], [token, false, true, 'Lax']);
+  assert.equal(await page.evaluate('document.cookie'), `bff_csrf=${token}`);
+  return token;
+}
+
 /** Sallyport with one foreign origin on its list, in front of a service, and a provider to sign in at. */
-async function startServers(keep: <T extends Closer>(part: T) => T, { url }: MisbehavingService): Promise<TestServer> {
+async function startServers(
+  keep: <T extends Closer>(part: T) => T,
+  { url }: MisbehavingService,
+  mode: 'header' | 'token',
+): Promise<TestServer> {
   const client = { client_id: 'bff', client_secret: randomBytes(24).toString('base64url') };
   const provider = keep(await startDemoProvider({ clients: [{ ...client, redirect_uris: [`${APP}/auth/callback`] }] }));
   const clientAuth = { secret: client.client_secret };
@@ -260,7 +283,7 @@ async function startServers(keep: <T extends Closer>(part: T) => T, { url }: Mis
   });
   const server = keep(
     await startTestServer({
-      settings: { sites: { main: { public_url: APP, origins: [LISTED] } } },
+      settings: { sites: { main: { public_url: APP, origins: [LISTED] } }, csrf: { mode } },
       idps: { version: 1, providers: { main } },
       routes: {
         version: 1,

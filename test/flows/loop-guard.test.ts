@@ -18,6 +18,7 @@ function start(name: 'main' | 'plain' = 'main') {
     session: compileSessionCookie(site.site.cookie, undefined),
     loop: compileHelperCookie('bff_loop', { secure: site.site.cookie.secure }),
     left: compileHelperCookie('bff_left', { secure: true }),
+    csrf: undefined,
   };
   const services = { config, clock, cookies: new Map([[name, cookies]]) } as unknown as FlowServices;
   const request = (cookie: string, more: object = {}): FlowRequest =>

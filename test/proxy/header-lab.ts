@@ -11,11 +11,12 @@ const sites = [
   { ...site, name: 'other', cookie: { ...cookie, name: '__Host-staff' } },
 ];
 const compat = { tokenCookies: undefined, directGrant: undefined, spaCallback: undefined };
+const csrf = { mode: 'token', header: 'X-CSRF', value: '1', cookie: 'xsrf_proof' } as const;
 const identityNames = ['authorization', 'x-user-id', 'x-team_name', 'Sub'];
 /** The rules of a configuration with two sites and four identity headers. */
-export const rules = compileRequestHeaders({ sites, compat }, identityNames);
+export const rules = compileRequestHeaders({ sites, compat, csrf }, identityNames);
 /** The cookies of those sites. */
-export const isOwnCookie = compileOwnCookies({ sites, compat });
+export const isOwnCookie = compileOwnCookies({ sites, compat, csrf });
 
 /** Headers as the native request gives them: names in lower case. */
 export function read(pairs: readonly Pair[]): ClientHeaders {

@@ -28,7 +28,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     { path: 'listen.admin.tls', feature: 'TLS at the listener' },
     { path: 'store.serve_stale', feature: 'serving stale sessions', accepts: isZero, expected: '0s' },
     { path: 'verify.gateway', feature: 'other gateways', accepts: ['traefik'], expected: 'traefik' },
-    { path: 'verify.csrf', feature: 'CSRF proof on verify', accepts: ['none', 'origin'], expected: 'none or origin' },
     { path: 'verify.profiles.*.service', feature: 'service tokens' },
     {
       path: 'identity_assertion.enabled',
@@ -36,8 +35,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
       accepts: [false],
       expected: 'false',
     },
-    { path: 'csrf.mode', feature: 'token mode', accepts: ['header'], expected: 'header' },
-    { path: 'csrf.cookie', feature: 'token mode' },
     { path: 'log.access', feature: 'sampled access lines', accepts: ['none', 'all'], expected: 'none or all' },
     { path: 'tracing.enabled', feature: 'OpenTelemetry export', accepts: [false], expected: 'false' },
     { path: 'pages.directory', feature: 'own page templates', accepts: [null], expected: 'null' },

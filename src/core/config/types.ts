@@ -1,5 +1,6 @@
 import type { BearerSettings } from './types-bearer.ts';
 import type { CompatSettings } from './types-compat.ts';
+import type { CsrfSettings } from './types-csrf.ts';
 import type { ClientAuthSettings, ForwardedParam, IdpEndpoints, IdpTls, SigningKey } from './types-idp.ts';
 import type { Listeners } from './types-listen.ts';
 import type { KeyedRateLimit, RateLimit } from './types-rate.ts';
@@ -43,9 +44,10 @@ export type Config = {
   readonly verify: VerifySettings;
   /** In the order of the file. */
   readonly identityHeaders: readonly IdentityHeader[];
-  readonly csrf: { readonly mode: 'header'; readonly header: string; readonly value: string };
+  readonly csrf: CsrfSettings;
   readonly cors: {
     readonly allowHeaders: readonly string[];
+    readonly allowMethods: readonly string[];
     readonly exposeHeaders: readonly string[];
     readonly maxAgeMs: number;
   };
@@ -159,7 +161,7 @@ export type VerifySettings = {
   readonly sharedSecret: string | undefined;
   readonly unmatched: 'session' | 'deny';
   readonly onFail: 'auto' | '401' | '302';
-  readonly csrf: 'none' | 'origin';
+  readonly csrf: 'none' | 'origin' | 'proof';
   /** Answer while the token has expired and the provider is away (D-06). */
   readonly expiredToken: 'omit' | 'unavailable';
   readonly profiles: readonly VerifyProfile[];

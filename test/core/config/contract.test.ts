@@ -41,7 +41,6 @@ function contract(): Sources {
 
 const REFUSED = `
 settings.yaml:141:7 verify.profiles.analytics.service
-settings.yaml:164:3 csrf.cookie
 idps.yaml:78:3 bearer.dpop
 routes.yaml:9:5 services.crud_service.audience
 routes.yaml:10:5 services.crud_service.scopes

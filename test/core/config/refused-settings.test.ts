@@ -277,21 +277,32 @@ const CASES: readonly Refusal[] = [
     ],
   },
   {
+    name: 'a CSRF cookie that is another cookie, or that browsers would refuse',
+    sources: {
+      settings: settings('csrf: {mode: token, cookie: __Host-bff_loop}\ninsecure_http: true\n').replace(
+        'https://app.example.com',
+        'http://localhost:8080',
+      ),
+    },
+    lines: [
+      'settings.yaml:8:29 csrf.cookie: "__Host-bff_loop" is another cookie of Sallyport, expected a name of its own, choose another name',
+      'settings.yaml:8:29 csrf.cookie: "__Host-bff_loop" needs Secure cookies, expected insecure_http: false, choose a name without prefix',
+    ],
+  },
+  {
     name: 'features of later versions',
     sources: {
       settings: settings(
-        'listen:\n  public: {tls: {cert_file: a, key_file: b}}\nsession:\n  idle: 20m\nstore:\n  serve_stale: 5s\nverify: {gateway: nginx, csrf: proof}\ncsrf: {mode: token}\ntracing: {enabled: true}\nlog: {access: sampled}\npages: {directory: /pages}\n',
+        'listen:\n  public: {tls: {cert_file: a, key_file: b}}\nsession:\n  idle: 20m\nstore:\n  serve_stale: 5s\nverify: {gateway: nginx}\ntracing: {enabled: true}\nlog: {access: sampled}\npages: {directory: /pages}\n',
       ),
     },
     lines: [
       'settings.yaml:9:12 listen.public.tls: not available in this version, expected no such key, remove the line',
       'settings.yaml:13:3 store.serve_stale: not available in this version, expected 0s, remove the line',
       'settings.yaml:14:10 verify.gateway: not available in this version, expected traefik, remove the line',
-      'settings.yaml:14:26 verify.csrf: not available in this version, expected none or origin, remove the line',
-      'settings.yaml:15:8 csrf.mode: not available in this version, expected header, remove the line',
-      'settings.yaml:16:11 tracing.enabled: not available in this version, expected false, remove the line',
-      'settings.yaml:17:7 log.access: not available in this version, expected none or all, remove the line',
-      'settings.yaml:18:9 pages.directory: not available in this version, expected null, remove the line',
+      'settings.yaml:15:11 tracing.enabled: not available in this version, expected false, remove the line',
+      'settings.yaml:16:7 log.access: not available in this version, expected none or all, remove the line',
+      'settings.yaml:17:9 pages.directory: not available in this version, expected null, remove the line',
     ],
   },
 ];

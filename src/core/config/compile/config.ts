@@ -2,6 +2,7 @@ import type { Config } from '../types.ts';
 import { compileBearer } from './bearer.ts';
 import { compileCompat } from './compat.ts';
 import type { CompileContext } from './context.ts';
+import { compileCsrf } from './csrf.ts';
 import { compileIdentityHeaders } from './identity-headers.ts';
 import { compileDefaultIdp, compileIdps } from './idps.ts';
 import { compileSealKeys, compileSigningKeys } from './keys.ts';
@@ -9,7 +10,6 @@ import { compileAddresses, compileListen, compilePaths } from './listen.ts';
 import { compileRoutes, compileServices } from './routes.ts';
 import {
   compileCors,
-  compileCsrf,
   compileLimits,
   compileLog,
   compileLogin,
@@ -33,7 +33,7 @@ export function compileConfig(context: CompileContext): Omit<Config, 'files' | '
   const defaultIdp = compileDefaultIdp(context);
   const sites = compileSites(context, defaultIdp);
   const signingKeys = compileSigningKeys(context);
-  const { logout, csrf, security_headers: security, shutdown, log, metrics } = sections;
+  const { logout, security_headers: security, shutdown, log, metrics } = sections;
   const telemetry = compileTelemetry(context);
   const compiled = complete({
     sites,
@@ -53,7 +53,7 @@ export function compileConfig(context: CompileContext): Omit<Config, 'files' | '
     logout: logout && compileLogout(logout),
     verify: compileVerify(context),
     identityHeaders: compileIdentityHeaders(context),
-    csrf: csrf && compileCsrf(csrf),
+    csrf: compileCsrf(context, sites),
     cors: compileCors(context, sites),
     securityHeaders: security && compileSecurityHeaders(security),
     limits: compileLimits(context),

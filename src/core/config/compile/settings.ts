@@ -87,7 +87,7 @@ export function compileVerify({ settings }: CompileContext): VerifySettings | un
     sharedSecret: secret ?? undefined,
     unmatched: verify.unmatched,
     onFail: verify.on_fail,
-    csrf: verify.csrf === 'none' ? 'none' : 'origin',
+    csrf: verify.csrf,
     expiredToken: verify.expired_token,
     profiles: Object.entries(verify.profiles).map(([name, profile]) => ({
       name,
@@ -99,11 +99,6 @@ export function compileVerify({ settings }: CompileContext): VerifySettings | un
       onFail: profile.on_fail,
     })),
   };
-}
-
-/** `csrf` compiled. */
-export function compileCsrf(csrf: Settings['csrf']): Config['csrf'] {
-  return { mode: 'header', header: csrf.header, value: csrf.value };
 }
 
 /** `cors` compiled; identity headers are never allowed from browsers (SPEC §10). */
@@ -126,7 +121,12 @@ export function compileCors({ settings }: CompileContext, sites: readonly Site[]
       `${csrf.header} is missing: scripts of other origins cannot send unsafe requests`,
     );
   }
-  return { allowHeaders: cors.allow_headers, exposeHeaders: cors.expose_headers, maxAgeMs: durationMs(cors.max_age) };
+  return {
+    allowHeaders: cors.allow_headers,
+    allowMethods: cors.allow_methods,
+    exposeHeaders: cors.expose_headers,
+    maxAgeMs: durationMs(cors.max_age),
+  };
 }
 
 /** `security_headers` compiled. */

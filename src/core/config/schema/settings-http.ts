@@ -129,7 +129,7 @@ export const csrf = section('Proof that an unsafe request comes from our own scr
   mode: choice('header: a custom header; token: an HMAC bound to the session', ['header', 'token']).default('header'),
   header: proofHeader.default('X-CSRF'),
   value: headerValue('Value of the header').default('1'),
-  cookie: cookieName('Readable cookie of token mode').optional(),
+  cookie: cookieName('Readable cookie of token mode').default('bff_csrf'),
 }).prefault({});
 
 /** `cors` of settings.yaml; the origins are those of the sites. */
@@ -139,6 +139,10 @@ export const cors = section('What allowed foreign origins may send and read', {
     'x-csrf',
     'traceparent',
   ]),
+  allow_methods: list('Methods', choice('One method', ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']), {
+    separator: 'comma',
+    min: 1,
+  }).default(['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']),
   expose_headers: list('Response headers a script may read', headerName('One header'), { separator: 'comma' }).default([
     'x-request-id',
   ]),

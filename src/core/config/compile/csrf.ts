@@ -1,0 +1,28 @@
+import type { Config, Site } from '../types.ts';
+import type { CompileContext } from './context.ts';
+
+/** Names of cookies of ours that scripts never see. */
+const TAKEN = /^(?:__(?:host|secure)-)?bff[_-](?:tx(?:[_-]|$)|loop$|left$)/i;
+
+/** `csrf` compiled; the cookie of mode `token` is like that of the session, but scripts read it. */
+export function compileCsrf({ settings }: CompileContext, sites: readonly Site[]): Config['csrf'] | undefined {
+  const { csrf } = settings.sections;
+  if (csrf === undefined) return undefined;
+  const { mode, header, value, cookie } = csrf;
+  if (mode === 'token') checkCookie(settings, cookie, sites);
+  return { mode, header, value, cookie };
+}
+
+function checkCookie(settings: CompileContext['settings'], cookie: string, sites: readonly Site[]): void {
+  const path = ['csrf', 'cookie'];
+  const isTaken = sites.some((site) => site.cookie.name.toLowerCase() === cookie.toLowerCase());
+  if (isTaken || TAKEN.test(cookie)) {
+    settings.fail(path, '{value} is another cookie of Sallyport', 'a name of its own', 'choose another name');
+  }
+  if (/^__/.test(cookie) && sites.some((site) => !site.cookie.secure)) {
+    settings.fail(path, '{value} needs Secure cookies', 'insecure_http: false', 'choose a name without prefix');
+  }
+  if (/^__host-/i.test(cookie) && sites.some((site) => site.cookie.domain !== undefined)) {
+    settings.fail(path, '{value} allows no domain', 'a name without __Host-', 'choose another name');
+  }
+}
