@@ -156,7 +156,7 @@ function createApps(first: Generation): Apps {
     public: new App(services, first.public),
     verify: verify && new App(verifyServicesOf(services, verify), first.verify),
     verifyH2: verifyH2 && new Http2App(verifyServicesOf(services, verifyH2), first.verifyH2, verifyH2.tls),
-    admin: admin && new App(services, first.admin),
+    admin: admin && new App(services, first.admin, true),
   };
 }
 

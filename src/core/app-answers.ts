@@ -34,8 +34,12 @@ export abstract class Answers<E extends BaseExchange> {
   readonly #idPrefix = randomToken(6);
   #idCounter = 0;
 
-  constructor(services: AppServices) {
+  readonly #isOperators: boolean;
+
+  /** @param isOperators the operator's listener: its requests are no load, and are answered above the bounds, too. */
+  constructor(services: AppServices, isOperators = false) {
     this.services = services;
+    this.#isOperators = isOperators;
   }
 
   /** Answer. */
@@ -92,11 +96,16 @@ export abstract class Answers<E extends BaseExchange> {
     const { hot } = metrics;
     hot.requests += 1;
     hot.inFlight += 1;
+    if (this.#isOperators) hot.operatorsInFlight += 1;
     flight.count += 1;
     this.#idCounter += 1;
     context.idPrefix = this.#idPrefix;
     context.idNumber = this.#idCounter;
-    return hot.inFlight > config.limits.requestsInFlight || hot.connections > config.limits.connections;
+    if (this.#isOperators) return false;
+    return (
+      hot.inFlight - hot.operatorsInFlight > config.limits.requestsInFlight ||
+      hot.connections > config.limits.connections
+    );
   }
 
   /** The request is answered, or its client has left. */
@@ -104,7 +113,9 @@ export abstract class Answers<E extends BaseExchange> {
     exchange.open = false;
     exchange.context.source = undefined;
     exchange.flight.count -= 1;
-    this.services.metrics.hot.inFlight -= 1;
+    const { hot } = this.services.metrics;
+    hot.inFlight -= 1;
+    if (this.#isOperators) hot.operatorsInFlight -= 1;
   }
 
   #auditCsrf({ context }: E, { site }: Problem, reason: string): void {

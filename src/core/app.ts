@@ -39,9 +39,12 @@ export class App extends Answers<Exchange> {
   #current: Exchange | undefined;
   #listenSocket: us_listen_socket | undefined;
 
-  /** @param handlerOf makes the handler, which answers through this app. */
-  constructor(services: AppServices, handlerOf: (app: App) => Handler) {
-    super(services);
+  /**
+   * @param handlerOf makes the handler, which answers through this app.
+   * @param isOperators see Answers.
+   */
+  constructor(services: AppServices, handlerOf: (app: App) => Handler, isOperators = false) {
+    super(services, isOperators);
     this.#handle = handlerOf(this);
     this.#reader = createReader(services);
     this.#native.any('/*', (res, req) => this.#begin(res, req, undefined));

@@ -12,6 +12,8 @@ export type HotCounters = {
   readonly refused: Map<string, number>;
   requests: number;
   inFlight: number;
+  /** Those of them at the operator's listener: no load. */
+  operatorsInFlight: number;
   connections: number;
 };
 
@@ -62,14 +64,7 @@ export type L1View = {
 export function createMetrics(sources: MetricSources): Metrics {
   const registry = new Registry();
   const registers = [registry];
-  const hot: HotCounters = {
-    verifyAllow: 0,
-    verifyLogin: 0,
-    refused: new Map(),
-    requests: 0,
-    inFlight: 0,
-    connections: 0,
-  };
+  const hot = createHotCounters();
   counter(registry, 'sallyport_verify_allowed_total', 'Verify answers 200', () => hot.verifyAllow);
   counter(registry, 'sallyport_verify_login_redirects_total', 'Verify answers 302', () => hot.verifyLogin);
   counter(registry, 'sallyport_requests_total', 'Requests on all listeners', () => hot.requests);
@@ -117,6 +112,18 @@ export function createMetrics(sources: MetricSources): Metrics {
     telemetry: new TelemetrySeries(registry),
     exposition: () => registry.metrics(),
     snapshot: () => registry.getMetricsAsJSON(),
+  };
+}
+
+function createHotCounters(): HotCounters {
+  return {
+    verifyAllow: 0,
+    verifyLogin: 0,
+    refused: new Map(),
+    requests: 0,
+    inFlight: 0,
+    operatorsInFlight: 0,
+    connections: 0,
   };
 }
 

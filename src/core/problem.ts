@@ -89,7 +89,7 @@ export function compileReplies(config: Config, origin: OriginRules): Replies {
   });
   return {
     commonHeaders: common,
-    problem: compileProblem(csp, html, json),
+    problem: compileProblem(csp, compileStartLinks(config), html, json),
     page: (site, status, content, headers = []) => html(site, status, renderPage({ csp, ...content }), headers),
     json: (context, site, status, body, headers = []) => json(context, site, status, 'application/json', body, headers),
     empty: (context, site) => ({
@@ -132,12 +132,26 @@ function compileCommonHeaders(config: Config): Replies['commonHeaders'] {
   return (site) => (site?.scheme === 'https' ? https : http);
 }
 
-function compileProblem(csp: string, html: HtmlMaker, json: JsonMaker): Replies['problem'] {
+const START_LINKS_MAX = 4;
+
+/** Where somebody can go whose host is none of ours: the first sites by their public addresses. */
+function compileStartLinks({ sites }: Config): readonly PageAction[] {
+  return sites.slice(0, START_LINKS_MAX).map(({ publicUrl }) => {
+    return { kind: 'link', href: `${publicUrl}/`, label: `Go to ${new URL(publicUrl).host}` };
+  });
+}
+
+function compileProblem(
+  csp: string,
+  startLinks: readonly PageAction[],
+  html: HtmlMaker,
+  json: JsonMaker,
+): Replies['problem'] {
   return (context, problem) => {
     const headers = problemHeaders(context, problem);
     const { status, title } = ERRORS[problem.code];
     if (problem.navigation) {
-      return html(problem.site, status, errorPage(csp, context, problem), [...headers, ['vary', 'Origin']]);
+      return html(problem.site, status, errorPage(csp, startLinks, context, problem), [...headers, ['vary', 'Origin']]);
     }
     const body = problemBody(context, problem, status, title);
     return json(context, problem.site, status, 'application/problem+json', body, headers);
@@ -177,7 +191,7 @@ function problemHeaders(context: RequestContext, problem: Problem): HeaderPairs 
 }
 
 /** Same code as the JSON, and a way forward (SPEC §1). */
-function errorPage(csp: string, context: RequestContext, problem: Problem): Page {
+function errorPage(csp: string, startLinks: readonly PageAction[], context: RequestContext, problem: Problem): Page {
   const { code, site } = problem;
   const loginUrl = problem.loginUrl ?? site?.loginUrl;
   const actions: PageAction[] = [];
@@ -186,6 +200,7 @@ function errorPage(csp: string, context: RequestContext, problem: Problem): Page
   }
   if (site !== undefined)
     actions.push({ kind: 'link', href: `${site.site.publicUrl}/`, label: 'Go to the start page' });
+  if (code === 'unknown_host') actions.push(...startLinks);
   return renderPage({
     csp,
     title: ERRORS[code].title,

@@ -44,7 +44,7 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
   const cleanup = transactionCookie(services, transaction.id).expire.map((value) => ['set-cookie', value] as const);
   try {
     const validated = validateResponse(runtime, transaction, params);
-    const loop = countLogin(request, services);
+    const loop = countLogin(request, transaction.returnTo, services);
     const tokens = await exchangeCode(
       runtime,
       {

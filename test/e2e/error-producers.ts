@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { RawResponse } from '../../scripts/attacks/raw-client.ts';
 import type { ErrorCode } from '../../src/core/errors.ts';
@@ -19,8 +20,6 @@ export type Producer = {
   readonly withoutCors?: true;
   /** Spoken to gateways alone: JSON for a person, too. */
   readonly withoutPage?: true;
-  /** The page has nowhere to send anybody. */
-  readonly withoutLink?: true;
 };
 
 const SCRIPT: readonly Header[] = [
@@ -45,7 +44,7 @@ export const PRODUCERS: Readonly<Partial<Record<ErrorCode, Producer>>> = {
   login_loop: {
     run: async ({ lab, clock }, looking) => {
       const browser = createBrowser(lab.server);
-      browser.cookies.set('__Host-bff_loop', `3.${clock.now()}`);
+      browser.cookies.set('__Host-bff_loop', `app.example.test~3.${clock.now()}`);
       return browser.signIn(lab.provider, {}, asking(looking, 'program'));
     },
   },
@@ -111,7 +110,6 @@ export const PRODUCERS: Readonly<Partial<Record<ErrorCode, Producer>>> = {
   target_too_long: get(`/${'a'.repeat(8_192)}`),
   unknown_host: {
     withoutCors: true,
-    withoutLink: true,
     run: ({ lab }, looking) =>
       createBrowser(lab.server).ask('/auth/login', { host: 'other.example.test', ...asking(looking) }),
   },
@@ -214,6 +212,9 @@ async function whileBusy(
   });
   while (service.pending() === 0) await sleep(5);
   const response = await createBrowser(server).ask(target, asking(looking));
+  const metrics = await fetch(`http://127.0.0.1:${server.ports.admin}/metrics`);
+  assert.equal(metrics.status, 200, 'the operator is answered however busy it is');
+  assert.match(await metrics.text(), /^sallyport_requests_in_flight 2$/m);
   stop.abort();
   await held.catch(() => {});
   while (service.pending() > 0) await sleep(5);

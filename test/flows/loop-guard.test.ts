@@ -9,6 +9,10 @@ import { createClock } from '../core/sessions-support.ts';
 import { contextOf, getSite, HANDLE, NOW, worldConfig } from '../core/world.ts';
 
 const WINDOW_MS = 60_000;
+/** The host of the main site's public URL, where `/page` leads. */
+const AT = 'app.example.test';
+/** The same of the plain one. */
+const AT_PLAIN = 'localhost%3A8080';
 
 function start(name: 'main' | 'plain' = 'main') {
   const clock = createClock();
@@ -23,7 +27,8 @@ function start(name: 'main' | 'plain' = 'main') {
   const services = { config, clock, cookies: new Map([[name, cookies]]) } as unknown as FlowServices;
   const request = (cookie: string, more: object = {}): FlowRequest =>
     ({ context: contextOf({ cookie, ...more }), site, host: site.loginHost }) as unknown as FlowRequest;
-  const count = (cookie: string, more: object = {}): number => countLogin(request(cookie, more), services).count;
+  const count = (cookie: string, more: object = {}): number =>
+    countLogin(request(cookie, more), '/page', services).count;
   return { clock, services, cookies, request, count };
 }
 
@@ -42,16 +47,16 @@ describe('the count of logins in a row', () => {
     const { services, cookies, request } = start();
     let cookie = '';
     for (let login = 1; login <= 3; login++) {
-      const counted = countLogin(request(cookie), services);
+      const counted = countLogin(request(cookie), '/page', services);
       assert.equal(counted.count, login);
       const [header] = loopHeaders(cookies, counted);
       assert.deepEqual(header, [
         'set-cookie',
-        `__Host-bff_loop=${login}.${NOW}; Max-Age=60; Path=/; HttpOnly; Secure; SameSite=Lax`,
+        `__Host-bff_loop=${AT}~${login}.${NOW}; Max-Age=60; Path=/; HttpOnly; Secure; SameSite=Lax`,
       ]);
       cookie = (header?.[1] ?? '').split(';')[0] ?? '';
     }
-    const error = loopError(() => countLogin(request(cookie), services));
+    const error = loopError(() => countLogin(request(cookie), '/page', services));
     assert.equal(error.code, 'login_loop');
     assert.deepEqual(error.headers, [
       [
@@ -63,10 +68,11 @@ describe('the count of logins in a row', () => {
 
   test('begins anew when the session cookie came back, after the window, and without a readable count', () => {
     const { clock, count } = start();
-    const full = `__Host-bff_loop=3.${NOW}`;
+    const full = `__Host-bff_loop=${AT}~3.${NOW}`;
     assert.equal(count(`${full}; bff_session=${HANDLE}`), 1);
     assert.equal(count(`${full}; bff_session=dead`), 1);
     for (const odd of ['', '3', '3.', `-3.${NOW}`, `3.${NOW}x`, '99999.1', 'x.y', `3.${'9'.repeat(16)}`]) {
+      assert.equal(count(`__Host-bff_loop=${AT}~${odd}`), 1, odd);
       assert.equal(count(`__Host-bff_loop=${odd}`), 1, odd);
     }
     clock.time = NOW + WINDOW_MS - 1;
@@ -78,7 +84,9 @@ describe('the count of logins in a row', () => {
   test('the window begins with the first login and is not prolonged', () => {
     const { clock, services, request } = start();
     clock.time = NOW + 30_000;
-    assert.deepEqual(countLogin(request(`__Host-bff_loop=1.${NOW}`), services), {
+    assert.deepEqual(countLogin(request(`__Host-bff_loop=${AT}~1.${NOW}`), '/page', services), {
+      host: AT,
+      others: [],
       count: 2,
       since: NOW,
       windowMs: WINDOW_MS,
@@ -88,31 +96,49 @@ describe('the count of logins in a row', () => {
   test('goes on when two session cookies conflict, and at the limit clears both of them (R-024)', () => {
     const { count, cookies } = start();
     const twice = `bff_session=${HANDLE}; bff_session=planted`;
-    assert.equal(count(`__Host-bff_loop=1.${NOW}; ${twice}`), 2);
-    const error = loopError(() => count(`__Host-bff_loop=3.${NOW}; ${twice}`));
+    assert.equal(count(`__Host-bff_loop=${AT}~1.${NOW}; ${twice}`), 2);
+    const error = loopError(() => count(`__Host-bff_loop=${AT}~3.${NOW}; ${twice}`));
     assert.match(error.publicDetail, /bff_session twice with different values/);
     assert.deepEqual(
       error.headers.map(([, value]) => value),
       [...cookies.loop.expire, ...cookies.session.expire],
     );
-    assert.equal(count(`__Host-bff_loop=3.${NOW}; bff_session=${HANDLE}; bff_session=${HANDLE}`), 1);
+    assert.equal(count(`__Host-bff_loop=${AT}~3.${NOW}; bff_session=${HANDLE}; bff_session=${HANDLE}`), 1);
+  });
+
+  test('is of the host that the login leads to: dashboards opened at once are no loop, each alone can be one', () => {
+    const { services, cookies, request } = start();
+    let cookie = '';
+    const go = (host: string) => {
+      const counted = countLogin(request(cookie), `https://${host}.example.test/x`, services);
+      cookie = (loopHeaders(cookies, counted)[0]?.[1] ?? '').split(';')[0] ?? '';
+      return counted.count;
+    };
+    for (const round of [1, 2, 3]) {
+      for (const host of ['a', 'b', 'c', 'd']) assert.equal(go(host), round, `${host} ${round}`);
+    }
+    const error = loopError(() => go('b'));
+    assert.match(error.publicDetail, /does not come back from b\.example\.test/);
+    assert.equal(go('e'), 1, 'a fifth host takes the place of the one that was longest ago');
+    assert.equal(go('a'), 1);
+    assert.equal(loopError(() => go('d')).code, 'login_loop');
   });
 
   test('a count that another host planted without the prefix is not read', () => {
-    assert.equal(start().count(`bff_loop=3.${NOW}`), 1);
+    assert.equal(start().count(`bff_loop=${AT}~3.${NOW}`), 1);
   });
 });
 
 describe('the likely cause', () => {
   test('a domain that does not cover the host, or blocked cookies', () => {
     const { count } = start();
-    const error = loopError(() => count(`__Host-bff_loop=3.${NOW}`));
+    const error = loopError(() => count(`__Host-bff_loop=${AT}~3.${NOW}`));
     assert.match(error.publicDetail, /bff_session is set for the domain example\.test/);
   });
 
   test('a Secure cookie over plain http, as a trusted gateway tells', () => {
     const { count } = start();
-    const cookie = `__Host-bff_loop=3.${NOW}`;
+    const cookie = `__Host-bff_loop=${AT}~3.${NOW}`;
     assert.match(loopError(() => count(cookie, { forwardedProto: 'http' })).publicDetail, /plain http/);
     const untrusted = loopError(() => count(cookie, { forwardedProto: 'http', trusted: false }));
     assert.doesNotMatch(untrusted.publicDetail, /plain http/);
@@ -120,7 +146,7 @@ describe('the likely cause', () => {
 
   test('a cookie of one host where several would need a domain', () => {
     const { count } = start('plain');
-    const error = loopError(() => count(`__Host-bff_loop=3.${NOW}`));
+    const error = loopError(() => count(`__Host-bff_loop=${AT_PLAIN}~3.${NOW}`));
     assert.match(error.publicDetail, /plain_session belongs to localhost:8080 alone/);
   });
 });
