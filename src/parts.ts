@@ -143,13 +143,12 @@ function createStore({ config, log, clock }: Ground): SessionStore {
     onError: (error) => log.warn({ err: error }, 'the session store connection failed; reconnecting'),
     onUnreplicated: (write) => audit('write_not_replicated', { reason: write }),
     pendingReadsMax: limits.pendingStoreReads,
-    ...(store.l1 && {
-      tracking: {
-        heartbeatMs: store.l1.heartbeatMs,
-        clock,
-        onRefused: (reply) => log.warn({ reply }, 'the store refuses CLIENT TRACKING: each request reads its session'),
-      },
-    }),
+    // Without a cache, too: open WebSockets must hear of the end of their session (D-32).
+    tracking: {
+      heartbeatMs: store.heartbeatMs,
+      clock,
+      onRefused: (reply) => log.warn({ reply }, 'the store refuses CLIENT TRACKING: each request reads its session'),
+    },
   });
 }
 

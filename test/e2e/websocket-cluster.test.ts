@@ -39,7 +39,10 @@ describe('a session that ends', { skip: skipWithout('redis-server') }, () => {
   before(async () => {
     redis = await startRedis();
     service = await startSocketService();
-    [a, b] = [await startProcess(redis.url, service.url), await startProcess(redis.url, service.url)];
+    [a, b] = [
+      await startProcess(redis.url, service.url, 'tracking'),
+      await startProcess(redis.url, service.url, 'none'),
+    ];
     store = createValkeyStore({ redis: redis.settings() });
     await whenReachable(store);
     sessions = makeSessions(store);
@@ -50,6 +53,15 @@ describe('a session that ends', { skip: skipWithout('redis-server') }, () => {
     await store.close();
     await service.close();
     await redis.remove();
+  });
+
+  test('is told to both processes, with a cache and without', async () => {
+    const client = redis.connect();
+    await until(async () => {
+      const lines = String(await client.call('CLIENT', 'LIST')).split('\n');
+      return lines.filter((line) => /flags=\w*t/.test(line)).length === 2;
+    }, 'two connections track');
+    client.disconnect();
   });
 
   test('by a sign-out at one process closes its sockets at the other with 4401, and no others', async () => {
@@ -165,7 +177,8 @@ async function echo(socket: WebSocket): Promise<string> {
   return String((await answer)[0]);
 }
 
-async function startProcess(redisUrl: string, serviceUrl: string): Promise<Process> {
+/** @param l1 without a cache of sessions the process must hear of their ends all the same. */
+async function startProcess(redisUrl: string, serviceUrl: string, l1: 'tracking' | 'none'): Promise<Process> {
   const directory = mkdtempSync(join(tmpdir(), 'sallyport-ws-'));
   const settings = {
     version: 1,
@@ -173,7 +186,7 @@ async function startProcess(redisUrl: string, serviceUrl: string): Promise<Proce
     listen: { public: { address: '127.0.0.1', port: 0 } },
     workers: 1,
     keys: { seal: [{ id: 'k1', secret: SECRET.toString('base64url') }] },
-    store: { kind: 'redis', redis: { url: redisUrl } },
+    store: { kind: 'redis', redis: { url: redisUrl }, l1: { mode: l1 } },
     shutdown: { unready: '0s', drain: '1s' },
   };
   const provider = {

@@ -1,6 +1,8 @@
 /** Where sessions live. */
 export type StoreSettings = {
   readonly retryAfterMs: number;
+  /** PING of the invalidation channel; a lost invalidation is outlived by at most two of them. */
+  readonly heartbeatMs: number;
   /** undefined = `l1.mode: none`: each look-up asks the store. */
   readonly l1: L1Settings | undefined;
 } & ({ readonly kind: 'memory' } | { readonly kind: 'redis'; readonly redis: RedisSettings });
@@ -9,8 +11,6 @@ export type StoreSettings = {
 export type L1Settings = {
   readonly maxEntries: number;
   readonly maxBytes: number;
-  /** PING of the invalidation channel; a lost invalidation is outlived by at most two of them. */
-  readonly heartbeatMs: number;
 };
 
 /** How Redis or Valkey servers form the store. */

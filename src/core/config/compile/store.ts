@@ -11,7 +11,11 @@ export function compileStore(context: CompileContext): StoreSettings | undefined
   const { settings } = context;
   const { store, workers } = settings.sections;
   if (store === undefined) return undefined;
-  const common = { retryAfterMs: durationMs(store.retry_after), l1: compileL1(store.l1) };
+  const common = {
+    retryAfterMs: durationMs(store.retry_after),
+    heartbeatMs: durationMs(store.l1.heartbeat),
+    l1: compileL1(store.l1),
+  };
   const memory: StoreSettings = { kind: 'memory', ...common };
   const empty = store.kind === 'redis' && store.redis.mode === 'single' && store.redis.url === '';
   if (empty) settings.warn(URL_PATH, 'empty: sessions live in memory and end with the process');
@@ -31,6 +35,5 @@ function compileL1(l1: Store['l1']): L1Settings | undefined {
   return {
     maxEntries: l1.max_entries,
     maxBytes: sizeBytes(l1.max_bytes),
-    heartbeatMs: durationMs(l1.heartbeat),
   };
 }
