@@ -1,4 +1,6 @@
 import type { Config } from '../core/config/types.ts';
+import { createMemo } from '../core/memo.ts';
+import { NAMES_REMEMBERED } from './header-names.ts';
 
 /** True for the name of a cookie of ours, in any spelling that a service might fold into it. */
 export type OwnCookieTest = (name: string) => boolean;
@@ -16,10 +18,10 @@ export function compileOwnCookies({ sites, compat, csrf }: Pick<Config, 'sites' 
   const named = new Set(
     [csrf.cookie, ...[...sites.map(({ cookie }) => cookie), ...tokens].map(({ name }) => name)].map(fold),
   );
-  return (name) => {
+  return createMemo((name) => {
     const folded = fold(name);
     return named.has(folded) || OWN.test(folded);
-  };
+  }, NAMES_REMEMBERED);
 }
 
 function fold(name: string): string {

@@ -25,3 +25,6 @@ export function addNominated(nominated: Set<string>, line: string): void {
     if (name !== '') nominated.add(name);
   }
 }
+
+/** Names of headers and cookies of which decisions are remembered; what browsers and services send is far below. */
+export const NAMES_REMEMBERED = { maxEntries: 2_000, maxChars: 64 };

@@ -153,8 +153,9 @@ class ServiceQueue implements ServiceRuntime {
   #choose(waiter: Waiter): Target | undefined {
     const { list } = this.#targets;
     if (list.length === 0) return undefined;
-    this.#turn = (this.#turn + 1) % list.length;
     const now = this.#clock.now();
+    if (list.length === 1) return this.#takeOnly(list[0] as Target, waiter, now);
+    this.#turn = (this.#turn + 1) % list.length;
     const anyAdmits = list.some(({ health }) => health.admits(now));
     if (!anyAdmits && this.service.health !== undefined) throw this.#ejected(now);
     let best: Target | undefined;
@@ -165,6 +166,12 @@ class ServiceQueue implements ServiceRuntime {
       if (best === undefined || best === waiter.avoid || isLessBusy(target, best, waiter)) best = target;
     }
     return best;
+  }
+
+  /** Most services have a single address. */
+  #takeOnly(target: Target, { isSocket }: Waiter, now: number): Target | undefined {
+    if (this.service.health !== undefined && !target.health.admits(now)) throw this.#ejected(now);
+    return isSocket || target.active < this.service.pool.connections ? target : undefined;
   }
 
   #admit(waiter: Waiter, target: Target): void {

@@ -17,7 +17,7 @@ import type { StoreChanges } from '../core/store.ts';
 import type { TokenCookies } from '../core/token-cookies.ts';
 import type { VerifyServices } from '../core/verify.ts';
 import type { Asked, Verdict } from './authorize.ts';
-import { compileOwnCookies, type OwnCookieTest } from './cookie-names.ts';
+import { compileOwnCookies } from './cookie-names.ts';
 import { forward } from './http.ts';
 import { createServiceTable, type ServiceRuntime, type ServiceTable } from './http-pools.ts';
 import { preflightHeaders } from './preflight.ts';
@@ -29,8 +29,8 @@ import {
   type OwnHeaders,
   type RequestHeaderRules,
 } from './request-headers.ts';
-import type { ResponseRules } from './response-headers.ts';
-import { publicLocation, targetOf } from './target.ts';
+import { compileResponseRules, type ResponseRulesMaker } from './response-rules.ts';
+import { targetOf } from './target.ts';
 import { findRenewedCookies } from './token-cookies.ts';
 import { openUpload, type Upload } from './upload.ts';
 import { createWebSockets, type WebSockets } from './websocket.ts';
@@ -67,9 +67,11 @@ type Parts = {
   readonly plans: ReadonlyMap<Route, Plan>;
   readonly origin: OriginRules;
   readonly requestHeaders: RequestHeaderRules;
-  readonly isOwnCookie: OwnCookieTest;
+  readonly responseRules: ResponseRulesMaker;
   /** Identity headers that hold the access token, in lower case. */
   readonly tokenHeaders: ReadonlySet<string>;
+  /** Identity headers for services, by those of the session. */
+  readonly identity: Readonly<Record<'withToken' | 'withoutToken', WeakMap<HeaderList, HeaderList>>>;
 };
 
 /** What a route's requests are sent with. */
@@ -87,22 +89,26 @@ type Inbound = {
   readonly upload: Upload | undefined;
 };
 
+const NO_HEADERS: HeaderList = [];
+
 /** Compile the proxy of a configuration (SPEC §8). */
 export function createProxy(services: ProxyServices): Proxy {
   const { config, identity } = services;
   const tokenHeaders = config.identityHeaders
     .filter(({ source }) => source.kind === 'token')
     .map(({ name }) => name.toLowerCase());
+  const origin = compileOriginRules(config);
   const table = createServiceTable({ ...config, clock: services.clock, log: services.log });
   const parts: Parts = {
     services,
     authorize: compileLimitedAuthorize(services),
     table,
     plans: compilePlans(config.routes, table),
-    origin: compileOriginRules(config),
+    origin,
     requestHeaders: compileRequestHeaders(config, identity.names),
-    isOwnCookie: compileOwnCookies(config),
+    responseRules: compileResponseRules({ origin, replies: services.replies, isOwnCookie: compileOwnCookies(config) }),
     tokenHeaders: new Set(['authorization', ...tokenHeaders]),
+    identity: { withToken: new WeakMap(), withoutToken: new WeakMap() },
   };
   const webSockets = createWebSockets({
     ...services,
@@ -221,7 +227,7 @@ function proceed(parts: Parts, inbound: Inbound, verdict: Verdict, cookies: read
     upload,
     target: targetOf(context, path, asked.route.route.rewrite),
     headers: finishHeaders(headers, describe(parts, asked, service, verdict)),
-    response: responseRules(parts, asked, service, cookies),
+    response: parts.responseRules(asked, service, cookies),
   });
 }
 
@@ -244,15 +250,26 @@ function describe(
   };
 }
 
+/** The list of a session is made once for as long as it is remembered. */
 function identityOf(parts: Parts, route: CompiledRoute, session: Session | undefined, usesToken: boolean): HeaderList {
-  if (session === undefined || !route.route.identityHeaders) return [];
+  if (session === undefined || !route.route.identityHeaders) return NO_HEADERS;
+  const known = parts.identity[usesToken ? 'withToken' : 'withoutToken'];
+  let list = known.get(session.headers);
+  if (list === undefined) {
+    list = selectIdentity(parts, session.headers, usesToken);
+    known.set(session.headers, list);
+  }
+  return list;
+}
+
+function selectIdentity(parts: Parts, headers: HeaderList, usesToken: boolean): HeaderList {
   const list: string[] = [];
-  for (let i = 0; i < session.headers.length; i += 2) {
-    const name = (session.headers[i] as string).toLowerCase();
+  for (let i = 0; i < headers.length; i += 2) {
+    const name = (headers[i] as string).toLowerCase();
     const isToken = parts.tokenHeaders.has(name);
     // Authorization is written once, last; other copies of the token go only where the token itself goes.
     if (name === 'authorization' || (isToken && !usesToken)) continue;
-    list.push(name, session.headers[i + 1] as string);
+    list.push(name, headers[i + 1] as string);
   }
   return list;
 }
@@ -269,27 +286,4 @@ function bearerOf({ hot }: Session, staleForS: number | undefined, site: SiteRun
     });
   }
   return `Bearer ${hot.accessToken}`;
-}
-
-/** @param cookies `Set-Cookie` values of ours; an answer that has any is for nobody else (R-010). */
-function responseRules(
-  parts: Parts,
-  { context, site, route }: Asked,
-  service: ServiceRuntime,
-  cookies: readonly string[],
-): ResponseRules {
-  const { cacheControl, auth, rewrite } = route.route;
-  const hsts = parts.services.replies.commonHeaders(site).filter(([name]) => name === 'strict-transport-security');
-  return {
-    isOwnCookie: parts.isOwnCookie,
-    cacheControl: cookies.length > 0 ? 'no-store' : cacheControl,
-    dependsOnSession: auth !== 'none',
-    own: [
-      ['x-request-id', context.requestId],
-      ...hsts,
-      ...parts.origin.corsHeaders(site, context.origin),
-      ...cookies.map((value) => ['set-cookie', value] as const),
-    ],
-    publicLocation: (location) => publicLocation(location, service.service.urls, rewrite),
-  };
 }

@@ -1,10 +1,11 @@
 import type { HttpRequest } from 'uWebSockets.js';
-import { randomBytes } from 'node:crypto';
 import type { Config } from '../core/config/types.ts';
 import { SallyportError } from '../core/errors.ts';
 import type { HeaderList } from '../core/identity.ts';
+import { createMemo } from '../core/memo.ts';
 import { compileOwnCookies, type OwnCookieTest } from './cookie-names.ts';
-import { addNominated, foldName, HOP_BY_HOP } from './header-names.ts';
+import { addNominated, foldName, HOP_BY_HOP, NAMES_REMEMBERED } from './header-names.ts';
+import { createTraceMaker, type TraceMaker } from './trace.ts';
 
 /** What arrived and may go on, before authorization: name, value, name, value, … */
 export type ClientHeaders = {
@@ -85,38 +86,46 @@ export function compileRequestHeaders(
 ): RequestHeaderRules {
   const identity = new Set(identityNames.map(foldName));
   const isOwnCookie = compileOwnCookies(config);
-  const isRefused = (name: string): boolean => {
+  const isRefused = createMemo((name: string): boolean => {
     const lower = name.toLowerCase();
     // `_`, `.` and their like are folded to `-` by some services: none of them passes at all.
     if (!PLAIN_NAME.test(lower)) return true;
     return REFUSED.has(lower) || REFUSED_FAMILIES.test(lower) || identity.has(lower);
-  };
-  return { isRefused, read: (req) => readClientHeaders(req, isRefused, isOwnCookie) };
+  }, NAMES_REMEMBERED);
+  const makeTrace = createTraceMaker();
+  return { isRefused, read: (req) => readClientHeaders(req, { isRefused, isOwnCookie, makeTrace }) };
 }
+
+type Reading = {
+  readonly isRefused: (name: string) => boolean;
+  readonly isOwnCookie: OwnCookieTest;
+  readonly makeTrace: TraceMaker;
+};
 
 function readClientHeaders(
   req: Pick<HttpRequest, 'forEach'>,
-  isRefused: (name: string) => boolean,
-  isOwnCookie: OwnCookieTest,
+  { isRefused, isOwnCookie, makeTrace }: Reading,
 ): ClientHeaders {
   const passed: string[] = [];
-  const nominated = new Set<string>();
+  let nominated: Set<string> | undefined;
   let cookie = '';
   let traceparent = '';
   let tracestate = '';
   req.forEach((name, value) => {
-    if (name === 'connection') addNominated(nominated, value);
-    else if (name === 'cookie') cookie = cookie === '' ? value : `${cookie}; ${value}`;
+    if (name === 'connection') {
+      nominated ??= new Set();
+      addNominated(nominated, value);
+    } else if (name === 'cookie') cookie = cookie === '' ? value : `${cookie}; ${value}`;
     else if (name === 'traceparent') traceparent = traceparent === '' ? value : 'repeated';
     else if (name === 'tracestate') tracestate = tracestate === '' ? value : `${tracestate},${value}`;
     else if (name === 'accept-encoding' && !KNOWN_ENCODINGS.test(value)) return;
     else if (!isRefused(name)) passed.push(name, fieldValue(name, value));
   });
-  const list = nominated.size === 0 ? passed : withoutNominated(passed, nominated);
+  const list = nominated === undefined ? passed : withoutNominated(passed, nominated);
   const others = foreignCookies(cookie, isOwnCookie);
-  if (others !== '' && !nominated.has('cookie')) list.push('cookie', fieldValue('cookie', others));
-  pushTrace(list, traceparent, tracestate);
-  return { list, nominatesCritical: CRITICAL.some((name) => nominated.has(name)) };
+  if (others !== '' && nominated?.has('cookie') !== true) list.push('cookie', fieldValue('cookie', others));
+  pushTrace(list, traceparent, tracestate, makeTrace);
+  return { list, nominatesCritical: nominated !== undefined && CRITICAL.some((name) => nominated?.has(name)) };
 }
 
 function withoutNominated(list: readonly string[], nominated: ReadonlySet<string>): string[] {
@@ -135,22 +144,33 @@ export function foreignCookies(header: string, isOwnCookie: OwnCookieTest): stri
   if (header === '') return '';
   const kept: string[] = [];
   for (const part of header.split(';')) {
-    const pair = part.replace(/^[ \t]+|[ \t]+$/g, '');
+    const pair = trimBlanks(part);
     const equals = pair.indexOf('=');
     if (equals > 0 && !isOwnCookie(pair.slice(0, equals))) kept.push(pair);
   }
   return kept.join('; ');
 }
 
+/** Without spaces and tabs around it; other white space stays for the service to see. */
+function trimBlanks(text: string): string {
+  let [from, to] = [0, text.length];
+  while (from < to && isBlank(text.charCodeAt(from))) from += 1;
+  while (to > from && isBlank(text.charCodeAt(to - 1))) to -= 1;
+  return text.slice(from, to);
+}
+
+function isBlank(code: number): boolean {
+  return code === 0x20 || code === 0x09;
+}
+
 /** A valid W3C trace context goes on as it came; without one the trace begins here. */
-function pushTrace(list: string[], traceparent: string, tracestate: string): void {
-  if (TRACEPARENT.test(traceparent)) {
+function pushTrace(list: string[], traceparent: string, tracestate: string, makeTrace: TraceMaker): void {
+  if (traceparent !== '' && TRACEPARENT.test(traceparent)) {
     list.push('traceparent', traceparent);
     if (tracestate !== '') list.push('tracestate', fieldValue('tracestate', tracestate));
     return;
   }
-  const random = randomBytes(24).toString('hex');
-  list.push('traceparent', `00-${random.slice(0, 32)}-${random.slice(32)}-00`);
+  list.push('traceparent', makeTrace());
 }
 
 /**

@@ -1,5 +1,6 @@
+import { createMemo } from '../core/memo.ts';
 import type { OwnCookieTest } from './cookie-names.ts';
-import { addNominated, HOP_BY_HOP } from './header-names.ts';
+import { addNominated, HOP_BY_HOP, NAMES_REMEMBERED } from './header-names.ts';
 
 /** One field of an answer; the value as bytes where it holds more than ASCII. */
 export type Field = readonly [name: string, value: string | Uint8Array];
@@ -17,9 +18,10 @@ export type ResponseHead =
 export type ResponseRules = {
   readonly isOwnCookie: OwnCookieTest;
   readonly cacheControl: 'no-store' | 'upstream';
-  /** The answer depends on a cookie of ours. */
-  readonly dependsOnSession: boolean;
-  /** CORS, HSTS and request id; `vary` is merged with the service's. */
+  readonly fate: ResponseFate;
+  /** What the answer depends on by our own doing; the service's is added. */
+  readonly vary: string;
+  /** CORS, HSTS and request id. */
   readonly own: readonly (readonly [string, string])[];
   /** Public text for an absolute address of the service, or undefined if it is not one. */
   publicLocation(location: string): string | undefined;
@@ -56,6 +58,17 @@ const CACHING: ReadonlySet<string> = new Set([
   'cdn-cache-control',
 ]);
 const FIELDS_MAX = 256;
+const NO_STORE: Field = ['cache-control', 'no-store'];
+const PLAIN_VALUE = /^[\t\x20-\x7e]*$/;
+const KINDS: ReadonlyMap<string, Kind> = new Map([
+  ['connection', 'connection'],
+  ['content-length', 'length'],
+  ['transfer-encoding', 'coding'],
+  ['vary', 'vary'],
+  ['set-cookie', 'cookie'],
+  ['location', 'address'],
+  ['content-location', 'address'],
+]);
 
 /**
  * Filter a service's head. Values are checked before anything is written (R-008): the native core writes bytes as they
@@ -64,55 +77,88 @@ const FIELDS_MAX = 256;
  */
 export function filterResponse(raw: readonly Buffer[], rules: ResponseRules): ResponseHead {
   if (raw.length > FIELDS_MAX * 2) return { problem: 'too many header fields' };
-  const nominated = new Set<string>();
-  const names: string[] = [];
-  for (let i = 0; i < raw.length; i += 2) {
-    const name = (raw[i] as Buffer).toString('latin1').toLowerCase();
-    names.push(name);
-    if (name === 'connection') addNominated(nominated, (raw[i + 1] as Buffer).toString('latin1'));
-  }
+  const { fate } = rules;
+  const nominated = nominatedBy(raw, fate);
   const fields: Field[] = [];
-  const vary = new Set<string>();
+  let vary = rules.vary;
   let contentLength = -1;
-  for (let i = 0; i < names.length; i++) {
-    const name = names[i] as string;
-    const bytes = raw[i * 2 + 1] as Buffer;
+  for (let i = 0; i < raw.length; i += 2) {
+    const { name, kind } = fate((raw[i] as Buffer).toString('latin1'));
+    const bytes = raw[i + 1] as Buffer;
     const value = bytes.toString('latin1');
-    if (!isToken(name) || hasControl(value)) return { problem: 'a header that cannot be passed on' };
-    if (name === 'content-length') {
+    const isPlain = PLAIN_VALUE.test(value);
+    if (kind === 'bad' || (!isPlain && hasControl(value))) return { problem: 'a header that cannot be passed on' };
+    if (kind === 'length') {
       if (contentLength !== -1 || !/^\d{1,15}$/.test(value)) return { problem: 'content-length' };
       contentLength = Number(value);
-    } else if (name === 'transfer-encoding') {
+    } else if (kind === 'coding') {
       // Another coding would reach the client undone and unnamed.
       if (value.toLowerCase() !== 'chunked') return { problem: 'transfer-encoding' };
-    } else if (name === 'vary') addVary(vary, value);
-    else if (!nominated.has(name) && passes(name, value, rules)) pushField(fields, name, value, bytes, rules);
+    } else if (kind === 'vary') vary = joinVary(vary, value);
+    else if (nominated?.has(name) !== true && passes(kind, value, rules)) {
+      fields.push([
+        name,
+        (kind === 'address' ? rules.publicLocation(value) : undefined) ?? asWritable(value, bytes, isPlain),
+      ]);
+    }
   }
-  if (rules.cacheControl === 'no-store') fields.push(['cache-control', 'no-store']);
-  if (rules.dependsOnSession) vary.add('cookie');
-  for (const [name, value] of rules.own) {
-    if (name === 'vary') addVary(vary, value);
-    else fields.push([name, value]);
-  }
-  fields.push(['vary', vary.has('*') ? '*' : [...vary].join(', ')]);
+  if (rules.cacheControl === 'no-store') fields.push(NO_STORE);
+  for (const field of rules.own) fields.push(field);
+  fields.push(['vary', vary]);
   return { fields, contentLength };
 }
 
-function passes(name: string, value: string, rules: ResponseRules): boolean {
-  if (DROPPED.has(name) || DROPPED_FAMILIES.test(name)) return false;
-  if (rules.cacheControl === 'no-store' && CACHING.has(name)) return false;
-  return name !== 'set-cookie' || isForeignCookie(value, rules.isOwnCookie);
+/** What becomes of a field, by its name alone. */
+type Kind =
+  | 'bad'
+  | 'dropped'
+  | 'passed'
+  | 'caching'
+  | 'cookie'
+  | 'address'
+  | 'length'
+  | 'coding'
+  | 'vary'
+  | 'connection';
+
+/** The fate of a name, in lower case. */
+export type ResponseFate = (name: string) => { readonly name: string; readonly kind: Kind };
+
+/** Create the memory of names: services send the same ones with each answer. */
+export function createResponseFate(): ResponseFate {
+  return createMemo((written) => {
+    const name = written.toLowerCase();
+    return { name, kind: kindOf(name) };
+  }, NAMES_REMEMBERED);
 }
 
-function pushField(fields: Field[], name: string, value: string, bytes: Buffer, rules: ResponseRules): void {
-  if (name === 'location' || name === 'content-location') {
-    fields.push([name, rules.publicLocation(value) ?? asWritable(value, bytes)]);
-  } else fields.push([name, asWritable(value, bytes)]);
+function kindOf(name: string): Kind {
+  const known = KINDS.get(name);
+  if (known !== undefined) return known;
+  if (!isToken(name)) return 'bad';
+  if (DROPPED.has(name) || DROPPED_FAMILIES.test(name)) return 'dropped';
+  return CACHING.has(name) ? 'caching' : 'passed';
+}
+
+function nominatedBy(raw: readonly Buffer[], fate: ResponseFate): Set<string> | undefined {
+  let nominated: Set<string> | undefined;
+  for (let i = 0; i < raw.length; i += 2) {
+    if (fate((raw[i] as Buffer).toString('latin1')).kind !== 'connection') continue;
+    nominated ??= new Set();
+    addNominated(nominated, (raw[i + 1] as Buffer).toString('latin1'));
+  }
+  return nominated;
+}
+
+function passes(kind: Kind, value: string, rules: ResponseRules): boolean {
+  if (kind === 'dropped' || kind === 'connection') return false;
+  if (kind === 'caching') return rules.cacheControl !== 'no-store';
+  return kind !== 'cookie' || isForeignCookie(value, rules.isOwnCookie);
 }
 
 /** Text beyond ASCII is copied as bytes: the native core would write it as UTF-8. */
-function asWritable(value: string, bytes: Buffer): string | Uint8Array {
-  return /^[\x00-\x7f]*$/.test(value) ? value : Uint8Array.from(bytes);
+function asWritable(value: string, bytes: Buffer, isPlain: boolean): string | Uint8Array {
+  return isPlain ? value : Uint8Array.from(bytes);
 }
 
 /**
@@ -128,11 +174,16 @@ export function isForeignCookie(line: string, isOwnCookie: OwnCookieTest): boole
   return !parts.slice(1).some((part) => /^\s*domain\s*=\s*[^\s]/i.test(part));
 }
 
-function addVary(vary: Set<string>, line: string): void {
+/** The names of one more line added to a list, each once; `*` swallows them all. */
+export function joinVary(list: string, line: string): string {
+  let joined = list;
   for (const part of line.split(',')) {
     const name = part.trim().toLowerCase();
-    if (name !== '') vary.add(name);
+    if (name === '' || joined === '*') continue;
+    if (name === '*') joined = name;
+    else if (!`, ${joined}, `.includes(`, ${name}, `)) joined = joined === '' ? name : `${joined}, ${name}`;
   }
+  return joined;
 }
 
 /** RFC 9110 §5.6.2, in lower case. */

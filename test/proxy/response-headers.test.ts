@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import {
+  createResponseFate,
   filterResponse,
   isForeignCookie,
   type ResponseHead,
@@ -11,10 +12,10 @@ const isOwnCookie = (name: string): boolean => name.toLowerCase().includes('bff_
 const rules: ResponseRules = {
   isOwnCookie,
   cacheControl: 'no-store',
-  dependsOnSession: true,
+  fate: createResponseFate(),
+  vary: 'cookie, origin',
   own: [
     ['x-request-id', 'r1'],
-    ['vary', 'Origin'],
     ['access-control-allow-origin', 'https://a.test'],
   ],
   publicLocation: (location) => (location.startsWith('http://inner') ? '/public' : undefined),
@@ -97,9 +98,9 @@ describe('response headers', () => {
       ['Vary', 'Accept-Encoding'],
       ['vary', 'cookie, X-A'],
     ] as const;
-    assert.equal(fieldsOf(filter(given))['vary'], 'accept-encoding, cookie, x-a, origin');
+    assert.equal(fieldsOf(filter(given))['vary'], 'cookie, origin, accept-encoding, x-a');
     assert.equal(fieldsOf(filter([['vary', '*, x']]))['vary'], '*');
-    assert.equal(fieldsOf(filter([], { dependsOnSession: false }))['vary'], 'origin');
+    assert.equal(fieldsOf(filter([], { vary: 'origin' }))['vary'], 'origin');
   });
 
   test('hide the address of the service in Location and Content-Location', () => {
