@@ -33,7 +33,7 @@ const PACKAGES: ReadonlyMap<string, RegExp> = new Map([
   ['iovalkey', /^src\/core\/store-valkey[a-z-]*\.ts$/],
   ['oauth4webapi', /^src\/flows\//],
   ['undici', /^src\/(core\/outbound|proxy\/(http|websocket)|cli\/)/],
-  ['ws', /^src\/proxy\/websocket/],
+  ['ws', /^src\/(proxy\/websocket|cli\/demo\/)/],
   ['uWebSockets.js', /^src\/(core\/(context|reply|app)[a-z-]*\.ts$|proxy\/)/],
 ]);
 

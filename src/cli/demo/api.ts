@@ -1,6 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createRemoteJWKSet, customFetch, errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
 import { Agent, fetch } from 'undici';
+import { createEcho, streamTicks, takeUpload } from './api-live.ts';
 import { type RunningServer, readBody, startHttpServer } from './http-server.ts';
 import { describeHeaders, readBearer, redactJwts } from './received.ts';
 
@@ -25,7 +26,8 @@ type TokenCheck =
 /**
  * Starts an API that trusts nobody: each request needs an access token that it verifies itself (signature by the
  * issuer's keys, `typ` at+jwt, `iss`, `aud`, `exp`), else 401. It answers with what it received: method, path,
- * headers, the token's claims. No token or cookie value ever leaves it. `POST /api/echo` adds the body it got.
+ * headers, the token's claims. No token or cookie value ever leaves it. `POST /api/echo` adds the body it got;
+ * `POST /api/upload` counts one, `GET /api/events` is an event stream, and every WebSocket is an echo.
  * Errors: PortTakenError.
  */
 export async function startDemoApi(options: DemoApiOptions): Promise<RunningServer> {
@@ -36,13 +38,22 @@ export async function startDemoApi(options: DemoApiOptions): Promise<RunningServ
     cooldownDuration: 1000,
     [customFetch]: (url, init) => fetch(url, { ...init, dispatcher: agent } as never) as never,
   });
+  const echo = createEcho();
   const server = await startHttpServer({
     port: options.port ?? 0,
     handler: (request, response) => answer(options, keys, request, response),
+    upgrade: (request, socket, head) => {
+      socket.on('error', () => socket.destroy());
+      void checkToken(options, keys, readBearer(request)).then((check) => {
+        if (check.valid) echo.accept(request, socket, head, String(check.claims.sub));
+        else socket.end('HTTP/1.1 401 Unauthorized\r\nconnection: close\r\n\r\n');
+      });
+    },
   });
   return {
     port: server.port,
     async close() {
+      echo.close();
       await Promise.all([server.close(), agent.close()]);
     },
   };
@@ -67,6 +78,10 @@ async function answer(
     sendJson(response, 401, { ...received, detail: `The API refused the call: ${check.reason}.` });
     return;
   }
+  const [path] = (request.url ?? '').split('?');
+  if (path === '/api/upload' && request.method === 'POST') return takeUpload(request, response);
+  if (path === '/api/events' && request.method === 'GET')
+    return streamTicks(request, response, String(check.claims.sub));
   const echo = request.method === 'POST' ? await readEcho(request) : undefined;
   sendJson(response, 200, { ...received, token: check.claims, ...(echo === undefined ? {} : { body: echo }) });
 }

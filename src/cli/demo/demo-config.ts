@@ -158,6 +158,16 @@ routes:
   - id: api
     paths: [/api/*]
     target_service: api
+  - id: upload
+    paths: [/api/upload]
+    methods: [POST]
+    target_service: api
+    max_body: 256MiB
+  - id: echo-socket
+    paths: [/api/echo-socket]
+    methods: [GET]
+    target_service: api
+    websocket: {idle: 120s, counts_as_activity: true}
   - id: dashboard
     paths: [/dashboard/*]
     methods: [GET, HEAD]

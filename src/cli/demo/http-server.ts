@@ -8,6 +8,7 @@ import {
 } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
 
 /** Certificate chain and private key of a TLS server, both PEM. */
 export type TlsFiles = { readonly cert: string; readonly key: string };
@@ -22,6 +23,8 @@ export type HttpServerOptions = {
   readonly tls?: TlsFiles | undefined;
   /** Answers each request; a rejection becomes a plain 500 (413 for BodyTooLargeError). */
   readonly handler: (request: IncomingMessage, response: ServerResponse) => void | Promise<void>;
+  /** Answers requests for another protocol; without it they are closed. */
+  readonly upgrade?: (request: IncomingMessage, socket: Duplex, head: Buffer) => void;
 };
 
 /** A listening part of the demo. */
@@ -64,6 +67,7 @@ export async function startHttpServer(options: HttpServerOptions): Promise<Runni
     void answer(options.handler, request, response);
   };
   const server = options.tls === undefined ? createHttpServer(listener) : createHttpsServer(options.tls, listener);
+  if (options.upgrade !== undefined) server.on('upgrade', options.upgrade);
   server.keepAliveTimeout = KEEP_ALIVE_MS;
   server.requestTimeout = REQUEST_TIMEOUT_MS;
   await listen(server, options.port, options.host ?? '127.0.0.1');

@@ -1,4 +1,4 @@
-import { Problem, send } from './client.js';
+import { client, Problem } from './client.js';
 import { setClock } from './countdown.js';
 import { byId, describeProblem, make } from './dom.js';
 
@@ -12,10 +12,8 @@ export function startApiPanel(onAnswer) {
     setBusy(false);
     await onAnswer();
   };
-  byId('call-get').addEventListener('click', () => call('/api/whoami', {}));
-  byId('call-post').addEventListener('click', () =>
-    call('/api/echo', { method: 'POST', json: { message: 'Hello, API' } }),
-  );
+  byId('call-get').addEventListener('click', () => call('/whoami', {}));
+  byId('call-post').addEventListener('click', () => call('/echo', { method: 'POST', json: { message: 'Hello, API' } }));
 }
 
 function setBusy(busy) {
@@ -25,7 +23,7 @@ function setBusy(busy) {
 
 async function showCall(path, options) {
   try {
-    const { status, body } = await send(path, options);
+    const { status, body } = await client.request(path, options);
     byId('api-result').replaceChildren(renderReport(status, body));
     if (typeof body?.token?.exp === 'number') {
       setClock('token', body.token.exp - Date.parse(body.at) / 1000);

@@ -1,13 +1,14 @@
 import { startApiPanel } from './api-panel.js';
 import { runChecks } from './checks.js';
-import { fetchSession, loginUrl, Problem } from './client.js';
+import { client, loginUrl, Problem } from './client.js';
 import { clearClocks, setClock, startClocks } from './countdown.js';
 import { byId, make, showNotice } from './dom.js';
+import { startLivePanel } from './live-panel.js';
 
 /** Reads the session and shows it. A failed look keeps what is on the page and says what went wrong. */
 async function refresh() {
   try {
-    const session = await fetchSession();
+    const session = await client.session();
     showNotice(undefined);
     if (session.authenticated) {
       showSignedIn(session);
@@ -73,6 +74,17 @@ function setState(state) {
 
 startClocks(refresh);
 startApiPanel(refresh);
+startLivePanel(refresh);
+for (const [id, everywhere] of [
+  ['sign-out', false],
+  ['sign-out-everywhere', true],
+]) {
+  byId(id).addEventListener('click', (event) => {
+    event.preventDefault();
+    client.signOut({ everywhere });
+  });
+}
+addEventListener('session-missing', refresh);
 // A page restored from the back-forward cache shows who was signed in when it was left.
 addEventListener('pageshow', (event) => event.persisted && refresh());
 addEventListener('online', refresh);

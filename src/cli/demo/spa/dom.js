@@ -43,7 +43,13 @@ export function describeProblem(problem) {
   const facts = [problem.status || undefined, problem.code, problem.requestId && `request ${problem.requestId}`];
   return [
     make('strong', {}, problem.message),
-    make('p', {}, problem.detail ?? ''),
+    make('p', {}, detailOf(problem)),
     make('p', { class: 'hint' }, facts.filter(Boolean).join(' · ')),
   ];
+}
+
+function detailOf({ status, detail, retryAfter }) {
+  if (status === 0) return 'Either the demo was stopped or this device is offline. Nothing is lost: try again.';
+  const wait = retryAfter === undefined ? '' : ` Try again in ${retryAfter} s; your session is kept.`;
+  return `${detail || 'It gave no reason.'}${wait}`;
 }
