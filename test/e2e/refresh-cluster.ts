@@ -16,7 +16,7 @@ import {
 import type { Measurement } from '../load/child-server.ts';
 import { findFreePorts } from '../support/ports.ts';
 import type { CookieJar } from '../support/provider.ts';
-import { startRedis, type TestRedis } from '../support/redis.ts';
+import { startRedis } from '../support/redis.ts';
 import { signIn } from '../support/signed-in.ts';
 import { defaultSettings, until } from '../support/test-server.ts';
 
@@ -58,16 +58,26 @@ export type AskOptions = {
   readonly signal?: AbortSignal;
 };
 
+/** What the processes share. */
+export type ClusterStore = {
+  /** `store` of settings.yaml. */
+  readonly settings: object;
+  connect(): Redis;
+  remove(): Promise<void>;
+};
+
 /**
  * Start a cluster.
  * @param settings over the usual ones.
  * @param callMs total deadline of calls to the provider; a lease lasts 5 s longer.
+ * @param given the store, which the cluster removes; a Redis of its own if absent.
  */
 export async function startCluster(
   settings: Readonly<Record<string, unknown>> = {},
   callMs = 1_000,
+  given?: ClusterStore,
 ): Promise<RefreshCluster> {
-  const redis = await startRedis();
+  const redis = given ?? (await startOwnStore());
   const port = await findFreePorts(1);
   const secret = randomBytes(24).toString('base64url');
   const refreshes: { status: number; accessToken: unknown }[] = [];
@@ -109,6 +119,12 @@ export async function startCluster(
   });
 }
 
+async function startOwnStore(): Promise<ClusterStore> {
+  const redis = await startRedis();
+  const settings = { kind: 'redis', redis: { url: redis.url, command_timeout: '5s' } };
+  return { settings, connect: () => redis.connect(), remove: redis.remove };
+}
+
 /** Whatever the answers were, none of them was a reuse: the provider would have refused it and ended the grant. */
 export function assertNoReuse({ refreshes }: Pick<RefreshCluster, 'refreshes'>): void {
   assert.deepEqual(
@@ -128,7 +144,7 @@ function noteOutcome(
 }
 
 function configuration(
-  redis: TestRedis,
+  store: ClusterStore,
   port: number,
   provider: DemoProvider,
   secret: string,
@@ -140,7 +156,7 @@ function configuration(
       ...defaultSettings(),
       sites: { main: { public_url: `http://localhost:${port}` } },
       insecure_http: true,
-      store: { kind: 'redis', redis: { url: redis.url, command_timeout: '5s' } },
+      store: store.settings,
       log: { level: 'warn', access: 'none' },
       ...settings,
     },
