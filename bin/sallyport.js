@@ -6,6 +6,7 @@
 
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
+import module from 'node:module';
 import { constants } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
@@ -16,7 +17,10 @@ const fromRoot = (path) => new URL(`../${path}`, import.meta.url);
 
 async function run() {
   const source = fromRoot('src/main.ts');
-  const entry = existsSync(source) ? source : fromRoot('dist/main.js');
+  const isCheckout = existsSync(source);
+  // Compiled once instead of at each start. Beside the code, so that nobody else can write there; read-only is fine.
+  if (!isCheckout) module.enableCompileCache(fileURLToPath(fromRoot('dist/.compiled')));
+  const entry = isCheckout ? source : fromRoot('dist/main.js');
   const { main } = await import(entry.href);
   await main(process.argv.slice(2));
 }

@@ -1,4 +1,5 @@
-import { errors, type JWTVerifyGetKey } from 'jose';
+import type { JWTVerifyGetKey } from 'jose';
+import * as errors from 'jose/errors';
 import type { Clock } from './clock.ts';
 import { isSallyportError, type SallyportError } from './errors.ts';
 import { LIMITS } from './limits.ts';

@@ -1,4 +1,6 @@
-import { errors, type JWTPayload, type JWTVerifyGetKey, jwtVerify } from 'jose';
+import type { JWTPayload, JWTVerifyGetKey } from 'jose';
+import * as errors from 'jose/errors';
+import { jwtVerify } from 'jose/jwt/verify';
 import { type FormProblem, type JsonObject, readTokenForm, type TokenForm } from './bearer-form.ts';
 import type { BearerIssuer } from './config/types-bearer.ts';
 import { isSallyportError, SallyportError } from './errors.ts';

@@ -59,6 +59,7 @@ export function createBearerTokens(options: BearerOptions): BearerTokens {
   const accepted = createAcceptedTokens(options.cacheEntries, LIMITS.bearerCacheMaxChars);
   const refused = new Map<string, Refused>();
   const running = new Map<string, Promise<BearerResult>>();
+  const budget = createRefusalBudget();
 
   const opaque = findOpaqueIssuer(issuers);
   const checkUnknown = (token: string, now: number): BearerResult | Promise<BearerResult> => {
@@ -74,6 +75,7 @@ export function createBearerTokens(options: BearerOptions): BearerTokens {
     if (running.size >= (isOpaque ? LIMITS.bearerIntrospectionsMax : LIMITS.bearerValidationsMax)) {
       throw new SallyportError('overloaded', { detail: 'bearer validations', retryAfterS: 1 });
     }
+    if (!budget.take(now)) throw new SallyportError('overloaded', { detail: 'invalid bearer tokens', retryAfterS: 1 });
     const validation = validate(token, digest, candidate.issuer, isOpaque, now).finally(() => running.delete(digest));
     running.set(digest, validation);
     return validation;
@@ -92,6 +94,7 @@ export function createBearerTokens(options: BearerOptions): BearerTokens {
           rememberRefusal(refused, digest, { refusal: result, until: now + LIMITS.bearerRefusedTtlMs });
         return result;
       }
+      budget.giveBack();
       const caller = callerOf(result.hot, withheld(identity.build({ hot: result.hot, publicId: '' })));
       // A withdrawn key must not live on in here: no result outlives the key set that it was found with.
       accepted.remember(token, caller, Math.min(result.endsAt, now + issuer.keysMaxAgeMs), now);
@@ -147,6 +150,30 @@ function compileWithheld(headers: readonly IdentityHeader[]): (list: HeaderList)
 
 function nameOf({ name }: IdentityHeader): string {
   return name;
+}
+
+/**
+ * A signature costs some hundred times what a remembered token does. So validations that end in a refusal are rationed:
+ * a flood of them takes a tenth of a core at most, and remembered tokens never meet the ration.
+ */
+function createRefusalBudget(): { take(now: number): boolean; giveBack(): void } {
+  const most: number = LIMITS.bearerRefusalsPerSecond;
+  let left: number = most;
+  let filledAt = Number.NEGATIVE_INFINITY;
+  return {
+    take(now) {
+      // A clock that was set back refills nothing, and does not wait for its old time either.
+      const passedMs = now - filledAt;
+      if (passedMs > 0) left = Math.min(most, left + (passedMs * most) / 1000);
+      filledAt = now;
+      if (left < 1) return false;
+      left -= 1;
+      return true;
+    },
+    giveBack() {
+      left = Math.min(most, left + 1);
+    },
+  };
 }
 
 /** Oldest out first: a flood of refusals turns over among refusals. */

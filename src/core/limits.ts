@@ -46,7 +46,9 @@ export const LIMITS = {
   /** How long a refusal is remembered. */
   bearerRefusedTtlMs: 10_000,
   /** Bearer tokens being validated at once; more are refused as overload. */
-  bearerValidationsMax: 1_024,
+  bearerValidationsMax: 1_000,
+  /** Validations of bearer tokens in a second that may end in a refusal; as many at once. Beyond: 503 before any check. */
+  bearerRefusalsPerSecond: 1_000,
   /** Opaque tokens whose provider is being asked, above which further ones are refused as overload. */
   bearerIntrospectionsMax: 64,
   /** Logout tokens of providers being judged at once; more are refused as overload. */

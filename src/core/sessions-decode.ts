@@ -4,6 +4,7 @@ import type { HeaderList, IdentityHeaders } from './identity.ts';
 import { LIMITS } from './limits.ts';
 import type { Session } from './services.ts';
 import { locatorOf, openPart, type SessionHot } from './session.ts';
+import { SessionSharing } from './session-sharing.ts';
 import type { StoredHot } from './store.ts';
 
 /** A decoded session with what its keepers need. */
@@ -18,7 +19,7 @@ export type Decoded = {
 type Remembered = Decoded & { readonly fingerprint: string };
 
 /**
- * Memory of a cached session besides its texts: maps, objects, heads of strings. Measured 700 bytes with a typical
+ * Memory of a cached session besides its texts: maps, objects, heads of strings. Measured 450 bytes with a typical
  * record; the rest is for records with more claims.
  */
 const ENTRY_OVERHEAD_BYTES = 1_024;
@@ -34,6 +35,7 @@ export class SessionDecoder {
   readonly #ring: KeyRing;
   readonly #identity: IdentityHeaders;
   readonly #memo = new Map<string, Remembered>();
+  readonly #sharing = new SessionSharing();
   /** Goes on where it stands: a new iterator would pass over everything that was deleted before. */
   #oldest = this.#memo.keys();
 
@@ -59,6 +61,7 @@ export class SessionDecoder {
     }
     const hot = openPart(this.#ring, handle, locator, 'h', stored.hot) as SessionHot | undefined;
     if (hot === undefined) return undefined;
+    this.#sharing.share(hot);
     const publicId = publicIdOf(this.#ring, hot.indexKeyId, locator);
     const { headers, accessToken, sharedChars } = shareToken(this.#identity.build({ hot, publicId }), hot.accessToken);
     const { lastSeenAt, revision } = stored;
@@ -117,5 +120,5 @@ export function indexKeyOf(ring: KeyRing, keyId: string): KeyObject {
 
 /** The public name of a session (D-27): 128 bits, from which nobody gets to the locator. */
 export function publicIdOf(ring: KeyRing, keyId: string, locator: string): string {
-  return hmacBase64url(indexKeyOf(ring, keyId), `public|${locator}`).slice(0, 22);
+  return copyOf(hmacBase64url(indexKeyOf(ring, keyId), `public|${locator}`).slice(0, 22));
 }

@@ -1,4 +1,6 @@
-import * as jose from 'jose';
+import type { JSONWebKeySet, JWTVerifyGetKey } from 'jose';
+import * as errors from 'jose/errors';
+import { createLocalJWKSet } from 'jose/jwks/local';
 import type { Clock } from '../core/clock.ts';
 import type { Idp } from '../core/config/types.ts';
 import { SallyportError } from '../core/errors.ts';
@@ -20,8 +22,8 @@ export type IdpKeysOptions = {
  * request (R-092). Where reading again fails, the keys that are there stay.
  * @returns a resolver for jose. @throws idp_unavailable, idp_bad_response or service_timeout without any keys yet.
  */
-export function createIdpKeys({ idp, clock, fetch, findUri }: IdpKeysOptions): jose.JWTVerifyGetKey {
-  let remote: { readonly uri: string; readonly keys: jose.JWTVerifyGetKey } | undefined;
+export function createIdpKeys({ idp, clock, fetch, findUri }: IdpKeysOptions): JWTVerifyGetKey {
+  let remote: { readonly uri: string; readonly keys: JWTVerifyGetKey } | undefined;
   return (header, token) => {
     const uri = findUri();
     if (uri === undefined) throw new SallyportError('idp_unavailable', { detail: `no keys of ${idp.issuer} yet` });
@@ -30,12 +32,12 @@ export function createIdpKeys({ idp, clock, fetch, findUri }: IdpKeysOptions): j
   };
 }
 
-function createRemoteKeys(uri: string, fetch: OutboundFetch, clock: Clock, freshForMs: number): jose.JWTVerifyGetKey {
-  let current: jose.JWTVerifyGetKey | undefined;
-  let loading: Promise<jose.JWTVerifyGetKey> | undefined;
+function createRemoteKeys(uri: string, fetch: OutboundFetch, clock: Clock, freshForMs: number): JWTVerifyGetKey {
+  let current: JWTVerifyGetKey | undefined;
+  let loading: Promise<JWTVerifyGetKey> | undefined;
   let readAt = Number.NEGATIVE_INFINITY;
   let triedAgainAt = Number.NEGATIVE_INFINITY;
-  const load = (): Promise<jose.JWTVerifyGetKey> => {
+  const load = (): Promise<JWTVerifyGetKey> => {
     loading ??= fetchKeys(uri, fetch)
       .then((keys) => {
         current = keys;
@@ -54,7 +56,7 @@ function createRemoteKeys(uri: string, fetch: OutboundFetch, clock: Clock, fresh
     return true;
   };
   /** A key that the provider has withdrawn must not be good for ever. */
-  const findFresh = async (): Promise<jose.JWTVerifyGetKey> => {
+  const findFresh = async (): Promise<JWTVerifyGetKey> => {
     const keys = current;
     if (keys === undefined) return load();
     if (clock.now() - readAt < freshForMs || !mayTryAgain()) return keys;
@@ -65,7 +67,7 @@ function createRemoteKeys(uri: string, fetch: OutboundFetch, clock: Clock, fresh
     try {
       return await keys(header, token);
     } catch (error) {
-      if (!(error instanceof jose.errors.JWKSNoMatchingKey)) throw error;
+      if (!(error instanceof errors.JWKSNoMatchingKey)) throw error;
       if (current !== undefined && current !== keys) return current(header, token);
       if (!mayTryAgain()) throw error;
       return (await load())(header, token);
@@ -73,15 +75,15 @@ function createRemoteKeys(uri: string, fetch: OutboundFetch, clock: Clock, fresh
   };
 }
 
-async function fetchKeys(uri: string, fetch: OutboundFetch): Promise<jose.JWTVerifyGetKey> {
+async function fetchKeys(uri: string, fetch: OutboundFetch): Promise<JWTVerifyGetKey> {
   const response = await fetch(uri, { headers: { accept: 'application/json, application/jwk-set+json' } });
   if (response.status !== 200) {
     throw new SallyportError('idp_bad_response', { detail: `the key set answered ${response.status}` });
   }
   try {
-    const set = (await response.json()) as jose.JSONWebKeySet;
+    const set = (await response.json()) as JSONWebKeySet;
     if (!Array.isArray(set.keys) || set.keys.length > LIMITS.jwksKeysMax) throw new TypeError('not a bounded key set');
-    return jose.createLocalJWKSet(set);
+    return createLocalJWKSet(set);
   } catch (error) {
     throw new SallyportError('idp_bad_response', { detail: 'the key set is not usable', cause: error });
   }

@@ -1,4 +1,5 @@
-import { errors, jwtVerify } from 'jose';
+import * as errors from 'jose/errors';
+import { jwtVerify } from 'jose/jwt/verify';
 import { type FormProblem, type JsonObject, readTokenForm } from '../core/bearer-form.ts';
 import { createBearerKeys } from '../core/bearer-keys.ts';
 import type { Clock } from '../core/clock.ts';

@@ -1,4 +1,4 @@
-import * as jose from 'jose';
+import { decodeJwt } from 'jose/jwt/decode';
 import * as oauth from 'oauth4webapi';
 import { createDpopKey, type DpopKey } from '../core/dpop-key.ts';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
@@ -159,7 +159,7 @@ function keyOf({ cold: { dpopKey } }: GrantBasis): DpopKey | undefined {
 
 /** Our own copy, validated when it came. */
 function lastClaims({ idToken }: SessionCold): Claims | undefined {
-  return idToken === undefined ? undefined : jose.decodeJwt(idToken);
+  return idToken === undefined ? undefined : decodeJwt(idToken);
 }
 
 /** The answer speaks of another user than the session: no session may change hands. */

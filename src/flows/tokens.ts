@@ -1,5 +1,7 @@
 import { createHash } from 'node:crypto';
-import * as jose from 'jose';
+import * as errors from 'jose/errors';
+import { decodeJwt } from 'jose/jwt/decode';
+import { jwtVerify } from 'jose/jwt/verify';
 import * as oauth from 'oauth4webapi';
 import type { DpopKey } from '../core/dpop-key.ts';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
@@ -173,7 +175,7 @@ export async function verifySignature(
   claims: Claims,
   now: number,
 ): Promise<void> {
-  const { protectedHeader } = await jose.jwtVerify(idToken, runtime.keys, {
+  const { protectedHeader } = await jwtVerify(idToken, runtime.keys, {
     algorithms: [...runtime.idp.idTokenAlgs],
     issuer: runtime.idp.issuer,
     audience: runtime.idp.clientId,
@@ -219,7 +221,7 @@ export function checkAudience(accessToken: string, accept: readonly string[]): v
 /** Undefined where the text is no JWT after all. */
 function readAudience(accessToken: string): readonly string[] | undefined {
   try {
-    const { aud = [] } = jose.decodeJwt(accessToken);
+    const { aud = [] } = decodeJwt(accessToken);
     return typeof aud === 'string' ? [aud] : aud;
   } catch {
     return undefined;
@@ -246,7 +248,7 @@ export function classifyTokenError(error: unknown): Error {
     if (error.status >= 500) return new SallyportError('idp_unavailable', { detail, retryAfterS: 5 });
     return new SallyportError('idp_bad_response', { detail });
   }
-  if (error instanceof jose.errors.JOSEError) {
+  if (error instanceof errors.JOSEError) {
     return new SallyportError('callback_invalid', { detail: `ID token refused: ${error.code}` });
   }
   if (error instanceof oauth.OperationProcessingError) {

@@ -25,6 +25,8 @@ describe('bearer in idps.yaml', () => {
           types: ['at+jwt'],
           requiredScopes: [],
           clockSkewMs: 30_000,
+          introspection: false,
+          introspectionCacheMs: 30_000,
           claimsLike: 'main',
         },
       ],
