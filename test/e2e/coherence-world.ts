@@ -23,6 +23,8 @@ const SECRET = randomBytes(32);
 /** A server process, and the proxy that breaks its connections to the store: that of invalidations alone, or all. */
 export type Server = {
   readonly channel: TcpFaultProxy;
+  /** Its public listener. */
+  readonly port: number;
   /** Ask verify for a session: the status. */
   verify(handle: string): Promise<number>;
   /** A metric of the process, 0 if absent. */
@@ -43,8 +45,8 @@ export type CoherenceWorld = {
   readonly redis: TestRedis;
   readonly servers: readonly Server[];
   readonly sessions: Sessions;
-  /** Sessions of one user each, unless a user is given. */
-  create(count: number, lives?: { user?: string; absoluteMs?: number }): Promise<Subject[]>;
+  /** Sessions of one user each, unless a user is given; with a provider session each, if asked for. */
+  create(count: number, lives?: { user?: string; absoluteMs?: number; sids?: boolean }): Promise<Subject[]>;
   close(): Promise<void>;
 };
 
@@ -54,6 +56,8 @@ export type CoherenceOptions = {
   /** `store.l1` of settings.yaml. */
   readonly l1: Readonly<Record<string, string>>;
   readonly commandTimeout: string;
+  /** Further keys of the provider's entry in idps.yaml. */
+  readonly idp?: Readonly<Record<string, unknown>>;
   /** The proxy's faults concern every connection to the store, not the invalidations alone. */
   readonly breaksAll?: boolean;
 };
@@ -87,9 +91,13 @@ export async function openCoherence(options: CoherenceOptions): Promise<Coherenc
     redis,
     servers,
     sessions,
-    create: (number, { user, absoluteMs } = {}) => {
+    create: (number, { user, absoluteMs, sids = false } = {}) => {
       const maker = absoluteMs === undefined ? sessions : sessionsOf(absoluteMs);
-      return Promise.all(Array.from({ length: number }, () => createOne(maker, user ?? `user-${users++}`)));
+      return Promise.all(
+        Array.from({ length: number }, () =>
+          createOne(maker, user ?? `user-${users++}`, options.idp?.['issuer'], sids),
+        ),
+      );
     },
     async close() {
       await Promise.all(servers.map((server) => server.stop()));
@@ -99,16 +107,16 @@ export async function openCoherence(options: CoherenceOptions): Promise<Coherenc
   };
 }
 
-async function createOne(sessions: Sessions, subject: string): Promise<Subject> {
+async function createOne(sessions: Sessions, subject: string, issuer: unknown, hasSid: boolean): Promise<Subject> {
   const now = Date.now();
   const { createdAt: _c, idleMs: _i, absoluteAt: _a, indexKeyId: _k, ...hot } = hotOf();
   const created = await sessions.create({
     hot: {
       ...hot,
-      principal: { ...hot.principal, subject },
+      principal: { ...hot.principal, subject, ...(typeof issuer === 'string' ? { issuer } : {}) },
       tokenExpiresAt: now + 3_600_000,
       authTime: now,
-      sid: undefined,
+      sid: hasSid ? randomBytes(12).toString('base64url') : undefined,
     },
     cold: { refreshToken: undefined, idToken: undefined },
     startedAt: now,
@@ -139,6 +147,7 @@ async function startProcess(redis: TestRedis, options: CoherenceOptions): Promis
     issuer: 'https://idp.example.invalid',
     client_id: 'x',
     client_auth: { secret: 'a-secret-of-the-world-0001' },
+    ...options.idp,
   };
   writeFileSync(join(directory, 'settings.yaml'), JSON.stringify(settings));
   writeFileSync(join(directory, 'idps.yaml'), JSON.stringify({ version: 1, providers: { main: provider } }));
@@ -147,10 +156,11 @@ async function startProcess(redis: TestRedis, options: CoherenceOptions): Promis
   });
   const kill = () => child.kill('SIGKILL');
   process.once('exit', kill);
-  const { verifyPort, adminPort } = await listening(child);
+  const { publicPort, verifyPort, adminPort } = await listening(child);
   const agent = new Agent({ keepAlive: true, maxSockets: 16 });
   return {
     channel,
+    port: publicPort,
     verify: (handle) => ask(agent, verifyPort, handle),
     metric: async (name) => {
       const text = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
@@ -167,13 +177,15 @@ async function startProcess(redis: TestRedis, options: CoherenceOptions): Promis
   };
 }
 
-async function listening(child: ChildProcess): Promise<{ verifyPort: number; adminPort: number }> {
+type Ports = { readonly publicPort: number; readonly verifyPort: number; readonly adminPort: number };
+
+async function listening(child: ChildProcess): Promise<Ports> {
   const lines: string[] = [];
   for await (const line of createInterface({ input: child.stdout! })) {
     lines.push(line);
     if (!line.includes('"listening"')) continue;
     child.stdout!.resume();
-    return JSON.parse(line) as { verifyPort: number; adminPort: number };
+    return JSON.parse(line) as Ports;
   }
   throw new Error(`the server did not start:\n${lines.join('\n')}`);
 }
