@@ -77,7 +77,7 @@ export async function prepareCsrfCase(lab: Lab, world: CsrfWorld, attack: Attack
   const atVerify =
     /^\/auth\/(verify|forward|validate)\b/.test(path) || (credentials === 'bearer' && !world.proxiesBearer);
   const host = expectText(input['host'] ?? 'app.example.test', `${attack.id}.input.host`);
-  const own = await withToken(lab, headers);
+  const own = await withProof(instance, handle, await withToken(lab, headers));
   const cookie: HeaderLine[] = handle === undefined ? [] : [['cookie', `${instance.spec.cookieName}=${handle}`]];
   const isForwarded = atVerify && !path.startsWith('/auth/');
   const body = isForwarded ? '' : ((await logoutBody(lab, path)) ?? bodyOf(method, headers, input['body']));
@@ -117,6 +117,24 @@ function sessionFor(lab: Lab, instance: Instance, path: string): Promise<string>
 async function withToken(lab: Lab, headers: readonly HeaderLine[]): Promise<HeaderLine[]> {
   const token = await lab.world.provider.accessToken(USERS.first, AUDIENCE);
   return headers.map(([name, value]) => [name, name === 'authorization' ? value.replace(/\bAT$/, token) : value]);
+}
+
+/** In mode `token` the proof is that of the session; wrong values stay wrong. */
+async function withProof(
+  instance: Instance,
+  handle: string | undefined,
+  headers: readonly HeaderLine[],
+): Promise<readonly HeaderLine[]> {
+  if (instance.spec.csrfMode !== 'token' || handle === undefined) return headers;
+  const lines: HeaderLine[] = [
+    ['host', 'app.example.test'],
+    ['cookie', `${instance.spec.cookieName}=${handle}`],
+  ];
+  const bytes = requestBytes('GET', '/api/auth/session?slide=false', lines);
+  const [response] = (await instance.send(bytes, GATEWAY_ADDRESS)).responses;
+  const { csrf_token: token } = JSON.parse(response?.body ?? '{}') as { csrf_token?: unknown };
+  const proof = expectText(token, 'csrf_token of the session check');
+  return headers.map(([name, value]) => [name, name === PROOF && value === '1' ? proof : value]);
 }
 
 function forwardedAs(host: string, method: string, uri: string): HeaderLine[] {

@@ -10,6 +10,8 @@ export const ALLOWED_ORIGINS: readonly string[] = ['https://app.example.test', '
 /** The server of this family. */
 export type CsrfWorld = {
   readonly instance: Instance;
+  /** The same in CSRF mode `token`. */
+  readonly byToken: Instance;
   /** Accepts bearer tokens beside cookies. */
   readonly bearer: Instance;
   /** Whether bearer tokens pass through the proxy; otherwise they are played at verify. */
@@ -23,8 +25,13 @@ export type CsrfWorld = {
 export async function createCsrfWorld(lab: Lab): Promise<CsrfWorld> {
   const hasWebSockets = hasFeature('routes.yaml', 'routes.*.websocket');
   const hasTelemetry = hasFeature('settings.yaml', 'telemetry_sink.enabled');
-  const start = (auth: string, service: string | undefined): Promise<Instance> =>
+  const start = (
+    auth: string,
+    service: string | undefined,
+    csrfMode: 'header' | 'token' = 'header',
+  ): Promise<Instance> =>
     lab.world.instance({
+      csrfMode,
       origins: ALLOWED_ORIGINS.slice(1),
       telemetry: hasTelemetry,
       routes: routesTo(lab.world.echo.url, { auth, service, hasWebSockets }),
@@ -38,6 +45,7 @@ export async function createCsrfWorld(lab: Lab): Promise<CsrfWorld> {
   const hasRefresh = await knows(instance, '/auth/refresh');
   return {
     instance,
+    byToken: await start('session', 'echo', 'token'),
     bearer: proxied ?? (await start('any', undefined)),
     proxiesBearer: proxied !== undefined,
     missing(path, isHandshake) {

@@ -1,7 +1,7 @@
 import { type AttackCase, COMMON_MEMBERS, isObject } from './cases.ts';
 import { CREDENTIALS, type CsrfCase, prepareCsrfCase, readCsrfInput } from './csrf-case.ts';
 import { checkCors, checkHeaders, isLive, judgeAccepted, judgeRejected } from './csrf-judge.ts';
-import { createCsrfWorld } from './csrf-world.ts';
+import { type CsrfWorld, createCsrfWorld } from './csrf-world.ts';
 import type { Lab } from './lab.ts';
 import { CaseLog, type CaseResult, undecided } from './report.ts';
 
@@ -16,7 +16,7 @@ const KNOWN_MEMBERS = new Set([
 const INPUT_MEMBERS = new Set(['method', 'host', 'path', 'credentials', 'headers', 'body']);
 
 /**
- * The request of the case with a live session or token as it says. `accept` = done once, as the method that was
+ * The request of the case with a live session or token as it says, with cookies in both CSRF modes. `accept` = done once, as the method that was
  * evaluated; `reject` = a 4xx, nothing reaches the service, nothing can be read, the session lives on.
  */
 export async function runCsrfCors(lab: Lab, attack: AttackCase): Promise<CaseResult> {
@@ -26,6 +26,15 @@ export async function runCsrfCors(lab: Lab, attack: AttackCase): Promise<CaseRes
   if (missing !== undefined) return undecided('csrf_cors', attack, 'not_run', missing);
   const log = new CaseLog();
   noteUnknown(log, attack);
+  await playCase(lab, world, attack, log);
+  const { credentials } = attack.input as Record<string, unknown>;
+  if (String(credentials).startsWith('cookie')) {
+    await playCase(lab, { ...world, instance: world.byToken }, attack, log);
+  }
+  return log.finish('csrf_cors', attack);
+}
+
+async function playCase(lab: Lab, world: CsrfWorld, attack: AttackCase, log: CaseLog): Promise<void> {
   const run = await prepareCsrfCase(lab, world, attack);
   if (run.atVerify && run.path.startsWith('/api/'))
     log.notes.push('bearer tokens do not pass the proxy in this version: played at verify');
@@ -33,7 +42,7 @@ export async function runCsrfCors(lab: Lab, attack: AttackCase): Promise<CaseRes
   if (isObject(attack['upstream_headers']))
     lab.world.echo.answerWith(attack['upstream_headers'] as Record<string, string>);
   const exchange = await run.instance.send(run.bytes, run.from, { method: run.method });
-  log.sent('request', run.bytes, exchange.bytes);
+  log.sent(`request (${run.instance.spec.csrfMode ?? 'header'})`, run.bytes, exchange.bytes);
   const [response] = exchange.responses;
   if (response !== undefined) {
     checkCors(log, run, response);
@@ -44,7 +53,6 @@ export async function runCsrfCors(lab: Lab, attack: AttackCase): Promise<CaseRes
   else if (response === undefined) log.check(false, 'no answer');
   else await judgeAccepted(lab, log, run, response);
   await checkAsserts(log, run);
-  return log.finish('csrf_cors', attack);
 }
 
 function noteUnknown(log: CaseLog, attack: AttackCase): void {

@@ -23,6 +23,8 @@ export type InstanceSpec = {
   readonly origins?: readonly string[];
   /** What verify answers for a path of no route; absent = any session passes. */
   readonly unmatched?: 'session' | 'deny';
+  /** Absent = `header`. */
+  readonly csrfMode?: 'header' | 'token';
   /** The telemetry sink, for versions that have one. */
   readonly telemetry?: boolean;
   /** All of routes.yaml; absent = the sample table of SECURITY section 0, every route to one service. */
@@ -196,6 +198,7 @@ function settings(spec: InstanceSpec): unknown {
       'X-User-Roles': { principal: 'roles', join: ',' },
       'X-Auth-Session': { session: 'public_id' },
     },
+    csrf: { mode: spec.csrfMode ?? 'header' },
     ...(spec.telemetry === true ? { telemetry_sink: { enabled: true } } : {}),
     shutdown: { unready: '0s', drain: '1s' },
     log: { level: 'info', access: 'all' },

@@ -97,7 +97,9 @@ async function revoke(
     revokeInBackground(services, getIdp(services, session.hot.idp), [cold?.refreshToken, session.hot.accessToken]);
   }
   const { site } = request;
-  const expired = [...cookiesOf(services, site).session.expire, ...(services.tokenCookies?.expired(site) ?? [])];
+  const cookies = cookiesOf(services, site);
+  const own = [...cookies.session.expire, ...(cookies.csrf?.expire ?? [])];
+  const expired = [...own, ...(services.tokenCookies?.expired(site) ?? [])];
   return expired.map((value) => ['set-cookie', value] as const);
 }
 

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import type { CsrfSettings } from '../../src/core/config/types-csrf.ts';
 import { createKeyRing } from '../../src/core/crypto.ts';
 import { compileCsrfProofs } from '../../src/core/csrf.ts';
+import { load, SETTINGS } from './config/support.ts';
 import { ask, brief, contextOf, servicesOf, sessionOf } from './world.ts';
 
 const [K1, K2] = [Buffer.alloc(32, 1), Buffer.alloc(32, 2)];
@@ -89,4 +90,22 @@ describe('verify.csrf: proof', () => {
       assert.equal(brief(ask(request, scene)), expected);
     });
   }
+});
+
+test('two sites that share the readable cookie are warned of', () => {
+  const second =
+    '  other:\n    public_url: https://app.sub.example.com\n    cookie: {name: b, domain: sub.example.com}\n';
+  const settings = SETTINGS.replace(
+    'public_url: https://app.example.com\n',
+    `public_url: https://app.example.com\n    cookie: {domain: example.com}\n${second}`,
+  );
+  assert.deepEqual(
+    load({ settings }).warnings.filter((line) => line.includes('csrf')),
+    [],
+  );
+  const warnings = load({ settings: `${settings}csrf: {mode: token}\n` }).warnings.filter((line) =>
+    line.includes('csrf'),
+  );
+  assert.equal(warnings.length, 1);
+  assert.match(warnings[0] ?? '', /csrf.*: that of site main reaches hosts of site other/);
 });

@@ -10,6 +10,7 @@ import { startExampleTraefik } from '../support/docs-traefik.ts';
 import { signInAtProvider } from '../support/golden-path.ts';
 import { answerJson, type MisbehavingService, startMisbehavingService } from '../support/misbehaving-service.ts';
 import { skipWithout } from '../support/parts.ts';
+import { findFreePorts } from '../support/ports.ts';
 import { type LogLine, startTestServer, type TestServer, until } from '../support/test-server.ts';
 
 const APP = 'https://app.example.test';
@@ -108,13 +109,18 @@ function testMode(mode: 'header' | 'token'): void {
     assert.equal(written.served, 1);
   });
 
-  test('the page of an allowed origin can read why it is refused: 401, 403, 404', async () => {
+  test('the page of an allowed origin can read why it is refused: 401, 403, 404, 413, 429, 502', async () => {
     const page = await open(LISTED);
+    assert.equal((await ask(page, '/api/limited/1')).status, 200);
+    const large = { method: 'POST', headers: proof, body: 'x'.repeat(2_048) };
     const refusals: readonly (readonly [Page, string, Init, string])[] = [
       [page, '/api/users/1', { method: 'POST', body: '{}' }, '403 csrf_failed'],
       [page, '/api/users/1', { method: 'POST', headers: { 'x-csrf': 'k1.guess' }, body: '{}' }, '403 csrf_failed'],
       [page, '/api/admin/1', {}, '403 access_denied'],
       [page, '/auth/unknown', {}, '404 not_found'],
+      [page, '/api/small/1', large, '413 body_too_large'],
+      [page, '/api/limited/1', {}, '429 rate_limited'],
+      [page, '/api/down/1', {}, '502 service_connect_failed'],
       [await open(LISTED, stranger), '/api/users/1', {}, '401 authentication_required'],
     ];
     for (const [from, path, init, expected] of refusals) {
@@ -287,8 +293,14 @@ async function startServers(
       idps: { version: 1, providers: { main } },
       routes: {
         version: 1,
-        services: { api: { urls: [url] } },
-        routes: [route('users'), route('admin', { roles: ['nobody-has-it'] })],
+        services: { api: { urls: [url] }, down: { urls: [`http://127.0.0.1:${await findFreePorts(1)}`] } },
+        routes: [
+          route('users'),
+          route('admin', { roles: ['nobody-has-it'] }),
+          route('small', { max_body: '1KiB' }),
+          route('limited', { rate_limit: { average: 1, period: '1h', burst: 1, key: 'session' } }),
+          route('down', { target_service: 'down' }),
+        ],
       },
     }),
   );

@@ -1,5 +1,6 @@
 import type { Config, Site } from '../types.ts';
 import type { CompileContext } from './context.ts';
+import { overlap } from './site-cookies.ts';
 
 /** Names of cookies of ours that scripts never see. */
 const TAKEN = /^(?:__(?:host|secure)-)?bff[_-](?:tx(?:[_-]|$)|loop$|left$)/i;
@@ -15,6 +16,12 @@ export function compileCsrf({ settings }: CompileContext, sites: readonly Site[]
 
 function checkCookie(settings: CompileContext['settings'], cookie: string, sites: readonly Site[]): void {
   const path = ['csrf', 'cookie'];
+  for (const [index, site] of sites.entries()) {
+    const other = sites.slice(0, index).find((earlier) => overlap(earlier, site));
+    if (other === undefined) continue;
+    const advice = 'let scripts take csrf_token of the session check instead';
+    settings.warn(path, `that of site ${other.name} reaches hosts of site ${site.name}, or the reverse: ${advice}`);
+  }
   const isTaken = sites.some((site) => site.cookie.name.toLowerCase() === cookie.toLowerCase());
   if (isTaken || TAKEN.test(cookie)) {
     settings.fail(path, '{value} is another cookie of Sallyport', 'a name of its own', 'choose another name');

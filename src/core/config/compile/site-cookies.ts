@@ -113,7 +113,8 @@ export function checkCookieOverlap({ settings }: CompileContext, sites: readonly
   }
 }
 
-function overlap(a: Site, b: Site): boolean {
+/** True if a cookie of one of two sites reaches a host of the other. */
+export function overlap(a: Site, b: Site): boolean {
   return reaches(a, b) || reaches(b, a);
 }
 
