@@ -3,6 +3,7 @@ import { type AddressMatcher, compileAddressMatcher } from './core/address.ts';
 import type { AppServices } from './core/app-answers.ts';
 import { type Audit, createAudit } from './core/audit.ts';
 import { createBearerTokens } from './core/bearer.ts';
+import { createNonceMaker, createProofCheck } from './core/bearer-proof.ts';
 import type { Clock } from './core/clock.ts';
 import type { Config, Idp } from './core/config/types.ts';
 import type { RateLimit } from './core/config/types-rate.ts';
@@ -85,7 +86,7 @@ export function createParts(ground: Ground, previous?: Parts): Parts {
   const replies = compileReplies(config, origin);
   const sessions = createSessionService(ground, { store, l1, ring, identity });
   const refresh = connectRefresh({ ...ground, store, sessions, ring, identity, idps, metrics, audit });
-  const bearer = createBearer(ground, idps, identity);
+  const bearer = createBearer(ground, idps, identity, ring);
   const returnTo = compileReturnTo({
     authPaths: [config.paths.auth, config.paths.apiAuth],
     origins: config.login.returnTo.origins,
@@ -187,8 +188,9 @@ function createBearer(
   { config, clock }: Ground,
   idps: readonly IdpRuntime[],
   identity: IdentityHeaders,
+  ring: KeyRing,
 ): BearerTokens | undefined {
-  const { enabled, cacheEntries } = config.bearer;
+  const { enabled, cacheEntries, dpop } = config.bearer;
   if (!enabled) return undefined;
   const providers = byName(idps);
   const issuers = config.bearer.issuers.flatMap((settings) => {
@@ -205,7 +207,16 @@ function createBearer(
       principalOf: (claims: Parameters<typeof buildPrincipal>[1]) => buildPrincipal(idp, claims, undefined),
     };
   });
-  return createBearerTokens({ issuers, cacheEntries, identity, identityHeaders: config.identityHeaders, clock });
+  const nonceOf = dpop.nonce ? createNonceMaker(ring) : undefined;
+  const proofs = createProofCheck({ clock, maxAgeMs: dpop.proofMaxAgeMs, nonceOf });
+  return createBearerTokens({
+    issuers,
+    cacheEntries,
+    identity,
+    identityHeaders: config.identityHeaders,
+    clock,
+    proofs,
+  });
 }
 
 /** What flows alone have of a configuration. */

@@ -109,11 +109,13 @@ function refuseVerify<E extends BaseExchange>(
   denial: Denial,
   services: VerifyEndpointServices,
 ): void {
-  const { code, reason, site, navigation, challenge, expireCookie, allow } = denial;
+  const { code, reason, site, navigation, challenge, expireCookie, allow, nonce } = denial;
   const headers = expireCookie && site !== undefined ? expiredCookies(site, services) : [];
   if (code === 'insufficient_user_authentication' || code === 'invalid_token') {
-    headers.push(['www-authenticate', `Bearer realm="sallyport", error="${code}"${challenge}`]);
+    const isWhole = challenge.startsWith('DPoP ');
+    headers.push(['www-authenticate', isWhole ? challenge : `Bearer realm="sallyport", error="${code}"${challenge}`]);
   }
+  if (nonce !== undefined) headers.push(['dpop-nonce', nonce]);
   if (allow !== '') headers.push(['allow', allow]);
   const isLoginHelpful =
     (code === 'authentication_required' && reason !== NO_BEARER) || code === 'insufficient_user_authentication';

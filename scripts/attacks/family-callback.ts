@@ -19,7 +19,6 @@ export async function runCallback(lab: Lab, attack: AttackCase): Promise<CaseRes
   const log = new CaseLog();
   const input = expectObject(attack.input, `${attack.id}.input`);
   reportUnknownMembers(log, attack);
-  if (input['dpop'] === true) return undecided('callback', attack, 'not_run', 'DPoP is not in this version');
   if (input['redis'] !== undefined) return runWithOwnRedis(lab, log, attack, input);
   if (input['age_s'] !== undefined) {
     const instance = await lab.world.ownInstance();
@@ -29,7 +28,8 @@ export async function runCallback(lab: Lab, attack: AttackCase): Promise<CaseRes
       await instance.close();
     }
   }
-  return runOn(lab, log, attack, input, await lab.world.instance(), undefined);
+  const spec = input['dpop'] === true ? { dpop: true } : {};
+  return runOn(lab, log, attack, input, await lab.world.instance(spec), undefined);
 }
 
 async function runWithOwnRedis(

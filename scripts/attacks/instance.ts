@@ -15,6 +15,8 @@ export type InstanceSpec = {
   readonly cookieName: string;
   /** The site of `*.apps.example.test` beside the app host. */
   readonly tenants: boolean;
+  /** Tokens of the main provider are bound to keys. */
+  readonly dpop?: boolean;
   /** Undefined = memory store. */
   readonly redisUrl: string | undefined;
   /** Accepted signatures of bearer tokens; absent = no bearer tokens. */
@@ -205,8 +207,8 @@ function settings(spec: InstanceSpec): unknown {
   };
 }
 
-function idps({ bearerAlgs }: InstanceSpec, parts: InstanceParts): unknown {
-  const provider = (issuer: string, backchannelUrl: string): unknown => ({
+function idps({ bearerAlgs, dpop = false }: InstanceSpec, parts: InstanceParts): unknown {
+  const provider = (issuer: string, backchannelUrl: string): object => ({
     issuer,
     client_id: 'bff-client',
     client_auth: { method: 'client_secret_basic', secret: 'attack-world-client-secret-0001' },
@@ -225,7 +227,10 @@ function idps({ bearerAlgs }: InstanceSpec, parts: InstanceParts): unknown {
   return {
     version: 1,
     default: 'main',
-    providers: { main: provider(ISSUER, parts.idpUrl), idp2: provider(SECOND_ISSUER, parts.secondIdpUrl) },
+    providers: {
+      main: { ...provider(ISSUER, parts.idpUrl), ...(dpop ? { dpop: 'require' } : {}) },
+      idp2: provider(SECOND_ISSUER, parts.secondIdpUrl),
+    },
     ...(bearerAlgs === undefined ? {} : { bearer: bearer(bearerAlgs) }),
   };
 }

@@ -63,6 +63,12 @@ export function baseToken(id: string, keys: JwtKeys): string {
   return withSignature(id, undefined, { header: HEADER, payload: { ...PAYLOAD, jti: `base-${id}` }, signer, keys });
 }
 
+/** The same, bound to a key (RFC 9449 §6.1). */
+export function boundToken(id: string, keys: JwtKeys, thumbprint: string): string {
+  const payload = { ...PAYLOAD, jti: `bound-${id}`, cnf: { jkt: thumbprint } };
+  return withSignature(id, undefined, { header: HEADER, payload, signer: getSigner(id, 'trusted', keys), keys });
+}
+
 /** An ID token for a login with this nonce, of the session that the logout tokens name. */
 export function idToken(nonce: string, keys: JwtKeys): string {
   const { iss, aud, sub, sid, exp, iat } = LOGOUT.payload;

@@ -2,6 +2,7 @@ import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import type { JWK } from 'jose';
 import { type Instance, ISSUER, SECOND_ISSUER, startInstance } from './instance.ts';
+import { createHolder, type Holder } from './jwt-dpop.ts';
 import { createJwtKeys, type JwtKeys } from './jwt-keys.ts';
 import { CASE_NOW_S } from './jwt-token.ts';
 import { DEFAULT_SPEC } from './world.ts';
@@ -11,6 +12,10 @@ export type JwtWorld = {
   readonly keys: JwtKeys;
   /** The instance that accepts these algorithms; its clock stands at the cases' instant when it starts. */
   instance(algs: readonly string[]): Promise<Instance>;
+  /** Clock of an instance, s. */
+  nowS(instance: Instance): number;
+  /** Whoever brings bound tokens. */
+  readonly holder: Holder;
   /** What the main issuer answers to every token request from now on. */
   answerTokens(answer: object): void;
   /** Reads of any issuer's key set so far. */
@@ -20,6 +25,12 @@ export type JwtWorld = {
 
 /** What a case without `allowed_algs` may use. */
 export const DEFAULT_ALGS: readonly string[] = ['ES256', 'ES384', 'RS256', 'PS256'];
+
+/** The paths of the sample table take sessions alone; tokens are what is attacked here. */
+const ROUTES = {
+  version: 1,
+  routes: [{ id: 'api', hosts: ['app.example.test'], paths: ['/api/*'], auth: 'any' }],
+};
 
 type KeyServer = { readonly url: string; reads(): number; answerTokens(answer: object): void; close(): Promise<void> };
 
@@ -31,10 +42,13 @@ export async function createJwtWorld(): Promise<JwtWorld> {
     startKeyServer(SECOND_ISSUER, keys.publishedElsewhere),
   ]);
   const instances = new Map<string, Promise<Instance>>();
+  const offsets = new Map<Instance, number>();
   const start = async (bearerAlgs: readonly string[]): Promise<Instance> => {
     const parts = { idpUrl: main.url, secondIdpUrl: second.url, echoUrl: 'http://127.0.0.1:9' };
-    const instance = await startInstance({ ...DEFAULT_SPEC, bearerAlgs }, parts);
-    instance.advanceMs(CASE_NOW_S * 1000 - Date.now());
+    const instance = await startInstance({ ...DEFAULT_SPEC, bearerAlgs, routes: ROUTES }, parts);
+    const offsetMs = CASE_NOW_S * 1000 - Date.now();
+    instance.advanceMs(offsetMs);
+    offsets.set(instance, offsetMs);
     return instance;
   };
   return {
@@ -44,6 +58,8 @@ export async function createJwtWorld(): Promise<JwtWorld> {
       instances.set(algs.join(), known);
       return known;
     },
+    nowS: (instance) => Math.floor((Date.now() + (offsets.get(instance) ?? 0)) / 1000),
+    holder: createHolder(),
     answerTokens: main.answerTokens,
     keyReads: () => main.reads() + second.reads(),
     async close() {

@@ -1,6 +1,7 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { type AttackCase, COMMON_MEMBERS, expectObject, expectText, MalformedAttacks } from './cases.ts';
 import { IDENTITY_HEADERS, type Instance } from './instance.ts';
+import { buildBoundRequest, signProof } from './jwt-dpop.ts';
 import { runLogoutToken } from './jwt-logout.ts';
 import { baseToken, buildTokens, readInput } from './jwt-token.ts';
 import { createJwtWorld, DEFAULT_ALGS, type JwtWorld } from './jwt-world.ts';
@@ -12,13 +13,12 @@ import { GATEWAY_ADDRESS } from './world.ts';
 
 const KNOWN_INPUT = new Set(
   `context header payload signature sign_with raw allowed_algs assert_no_request_to assert_max_ms jwks client_cert
-  scheme dpop note`.split(/\s+/),
+  scheme dpop note request replay`.split(/\s+/),
 );
 
 /** Contexts that are not played here, and why. */
 const ELSEWHERE: Readonly<Record<string, string>> = {
   id_token: 'ID tokens arrive at the callback, which the family callback attacks; not played from this file yet',
-  dpop_proof: 'inbound DPoP proofs are not available in this version: bound tokens are refused',
 };
 
 /** What the only accepted subject is called. */
@@ -37,7 +37,8 @@ export async function runJwt(lab: Lab, attack: AttackCase): Promise<CaseResult> 
   const reason = ELSEWHERE[input.context];
   if (reason !== undefined) return undecided('jwt', attack, 'not_run', `${input.context}: ${reason}`);
   if (input.context === 'logout_token') return runLogoutToken(lab, attack, input);
-  if (input.context !== 'access_token') throw new MalformedAttacks(`${attack.id}.input.context: ${input.context}`);
+  if (input.context !== 'access_token' && input.context !== 'dpop_proof')
+    throw new MalformedAttacks(`${attack.id}.input.context: ${input.context}`);
   const world = await lab.part('jwt', createJwtWorld);
   const log = new CaseLog();
   noteUnknown(log, attack, input);
@@ -47,6 +48,7 @@ export async function runJwt(lab: Lab, attack: AttackCase): Promise<CaseResult> 
   await warmUp(play, world);
   const reads = world.keyReads();
   const asked = await watchRequests(async () => {
+    if (input.context === 'dpop_proof') return playProof(play, world);
     for (const token of await buildTokens(attack.id, input, world.keys)) {
       for (const request of requestsOf(play, token, world)) await sendAndJudge(play, request);
     }
@@ -78,7 +80,7 @@ async function warmUp({ attack, instance }: Play, world: JwtWorld): Promise<void
 }
 
 /** The requests that bring a token as the case says. */
-function requestsOf({ attack, input }: Play, token: string, world: JwtWorld): readonly Buffer[] {
+function requestsOf({ attack, input, instance }: Play, token: string, world: JwtWorld): readonly Buffer[] {
   const scheme = input['scheme'] === undefined ? 'Bearer' : expectText(input['scheme'], `${attack.id}.scheme`);
   const authorization: HeaderLine = ['authorization', `${scheme} ${token}`];
   if (input['raw'] === 'two-authorization-headers') {
@@ -88,9 +90,29 @@ function requestsOf({ attack, input }: Play, token: string, world: JwtWorld): re
   if (input['raw'] === 'query:access_token') {
     return [verifyRequest([], `?access_token=${token}`), verifyRequest([], '', `/dashboard?access_token=${token}`)];
   }
-  // "valid" needs no validity: no proof is read at all in this version.
-  const proof: HeaderLine[] = typeof input['dpop'] === 'string' ? [['dpop', baseToken('dpop', world.keys)]] : [];
+  const proof: HeaderLine[] = [];
+  if (typeof input['dpop'] === 'string') {
+    const about = { token, method: 'GET', nowS: world.nowS(instance) };
+    const payload = { htu: 'https://app.example.test/dashboard' };
+    proof.push(['dpop', signProof(attack.id, { payload }, world.holder, about)]);
+  }
   return [verifyRequest([authorization, ...proof])];
+}
+
+/** A bound token with its proof; a replay is the same request once more, after it was accepted. */
+async function playProof(play: Play, world: JwtWorld): Promise<void> {
+  const { attack, input, instance } = play;
+  const bound = buildBoundRequest(attack.id, input, world.keys, world.holder, world.nowS(instance));
+  const lines: HeaderLine[] = [
+    ['authorization', `DPoP ${bound.token}`],
+    ['dpop', bound.proof],
+  ];
+  const headers = [...verifyHeaders([], 'app.example.test', bound.uri), ...lines].map(([name, value]): HeaderLine => {
+    return name.toLowerCase() === 'x-forwarded-method' ? [name, bound.method] : [name, value];
+  });
+  const request = requestBytes('GET', '/auth/verify', headers);
+  if (input['replay'] === true) await sendAndJudge({ ...play, attack: { ...attack, expect: 'accept' } }, request);
+  await sendAndJudge(play, request);
 }
 
 function verifyRequest(lines: readonly HeaderLine[], query = '', uri = '/dashboard'): Buffer {

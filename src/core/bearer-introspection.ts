@@ -1,5 +1,6 @@
 import {
   type BearerIssuerRuntime,
+  findThumbprint,
   hotOfClaims,
   type Introspect,
   readScopes,
@@ -41,8 +42,10 @@ export async function validateOpaque(
   const claims = await introspect(token);
   if (claims['active'] !== true) return refusalOf('inactive');
   const { iss, aud, sub, exp, nbf, cnf, token_type: type } = claims;
-  if (cnf !== undefined) return refusalOf('sender_constrained');
-  if (!TOKEN_TYPES.includes(typeof type === 'string' ? type.toLowerCase() : type)) return refusalOf('typ');
+  const thumbprint = findThumbprint(cnf);
+  if (cnf !== undefined && thumbprint === '') return refusalOf('sender_constrained');
+  const kind = typeof type === 'string' ? type.toLowerCase() : type;
+  if (!TOKEN_TYPES.includes(kind) && !(kind === 'dpop' && thumbprint !== '')) return refusalOf('typ');
   // Keycloak says of refresh and ID tokens that they are active, and here what they are.
   if (claims['typ'] === 'Refresh' || claims['typ'] === 'ID') return refusalOf('typ');
   if (iss !== undefined && iss !== settings.issuer) return refusalOf('issuer');
@@ -57,7 +60,7 @@ export async function validateOpaque(
   if (scopes === undefined) return refusalOf('claims');
   if (!settings.requiredScopes.every((scope) => scopes.includes(scope))) return refusalOf('scope');
   const endsAt = Math.min(expiresAt + settings.clockSkewMs, now + settings.introspectionCacheMs);
-  return { hot: hotOfClaims({ token, claims, scopes, issuer, expiresAt, now }), endsAt };
+  return { hot: hotOfClaims({ token, claims, scopes, issuer, expiresAt, now }), endsAt, thumbprint };
 }
 
 /** Validate a signed token, then ask whether it is still active: revoked, or its user gone (SPEC §7). */
@@ -71,7 +74,10 @@ export async function validateActive(
   if ('kind' in valid) return valid;
   const { active, sub, cnf } = await introspect(token);
   if (active !== true) return refusalOf('inactive');
-  if (cnf !== undefined) return refusalOf('sender_constrained');
+  // Bound to the same key as the token says itself, or to none that the answer names.
+  if (cnf !== undefined && (valid.thumbprint === '' || findThumbprint(cnf) !== valid.thumbprint)) {
+    return refusalOf('sender_constrained');
+  }
   if (sub !== undefined && sub !== valid.hot.principal.subject) return refusalOf('claims');
   return { ...valid, endsAt: Math.min(valid.endsAt, now + issuer.settings.introspectionCacheMs) };
 }

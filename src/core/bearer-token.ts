@@ -1,7 +1,8 @@
 import type { JWTPayload, JWTVerifyGetKey } from 'jose';
 import * as errors from 'jose/errors';
 import { jwtVerify } from 'jose/jwt/verify';
-import { type FormProblem, type JsonObject, readTokenForm, type TokenForm } from './bearer-form.ts';
+import { type JsonObject, readTokenForm, type TokenForm } from './bearer-form.ts';
+import { REFUSALS, type Reason } from './bearer-refusals.ts';
 import type { BearerIssuer } from './config/types-bearer.ts';
 import { isSallyportError, SallyportError } from './errors.ts';
 import type { BearerRefusal } from './services.ts';
@@ -34,50 +35,12 @@ export type ValidToken = {
   readonly hot: SessionHot;
   /** Its end with the tolerated skew, ms since the epoch. */
   readonly endsAt: number;
+  /** Thumbprint of the key that it is bound to; empty = none. */
+  readonly thumbprint: string;
 };
 
 /** A token that may be worth a signature check: its form is right and it names an issuer of ours. */
 export type Candidate = { readonly form: TokenForm; readonly issuer: BearerIssuerRuntime };
-
-type Reason =
-  | FormProblem
-  | 'issuer'
-  | 'alg'
-  | 'typ'
-  | 'key'
-  | 'signature'
-  | 'expired'
-  | 'not_yet_valid'
-  | 'audience'
-  | 'claims'
-  | 'sender_constrained'
-  | 'inactive'
-  | 'scope';
-
-/** Public sentences (RFC 6750 §3 `error_description`): no quote, no backslash, nothing from the token. */
-const DESCRIPTIONS: Readonly<Record<Reason, string>> = {
-  size: 'The token is too long',
-  parts: 'The token is not a compact JWS of three parts',
-  base64url: 'The token is not base64url',
-  json: 'The token does not hold JSON objects',
-  duplicate_member: 'The token names a member twice',
-  crit: 'The token demands an extension',
-  kid: 'The token names a malformed key id',
-  issuer: 'The token is of another issuer',
-  alg: 'The token is signed with an algorithm that is not accepted',
-  typ: 'The token is not an access token',
-  key: 'The token is signed with an unknown key',
-  signature: 'The signature is wrong',
-  expired: 'The token expired',
-  not_yet_valid: 'The token is not valid yet',
-  audience: 'The token is meant for somebody else',
-  claims: 'The token lacks a claim or holds a malformed one',
-  sender_constrained: 'The token is bound to a key or certificate and cannot be used as Bearer',
-  inactive: 'The token is not active',
-  scope: 'The token lacks a scope',
-};
-
-const REFUSALS = compileRefusals();
 
 /**
  * Everything about a token that can be told without cryptography: form, issuer, `alg` allow-list (never `none` or an
@@ -134,7 +97,7 @@ export async function validateToken(
   if (scopes === undefined) return REFUSALS.claims;
   if (!settings.requiredScopes.every((scope) => scopes.includes(scope))) return REFUSALS.scope;
   const hot = hotOfClaims({ token, claims: payload, scopes, issuer, expiresAt: Number(payload.exp) * 1000, now });
-  return { hot, endsAt: hot.tokenExpiresAt + settings.clockSkewMs };
+  return { hot, endsAt: hot.tokenExpiresAt + settings.clockSkewMs, thumbprint: findThumbprint(payload['cnf']) };
 }
 
 /** By type and claim name only. What is left says that the key cannot be used for this: too short, of another kind. */
@@ -161,13 +124,20 @@ function claimReason({ claim, reason }: errors.JWTClaimValidationFailed): Reason
 /** What jose leaves to us. */
 function claimProblem(payload: JWTPayload, latestS: number): Reason | undefined {
   const { sub, exp, nbf, iat } = payload;
-  // R-089: without its proof or certificate such a token is a stolen one. Inbound proofs are not accepted yet (D-36).
-  if (Object.hasOwn(payload, 'cnf')) return 'sender_constrained';
+  // R-089: without its certificate such a token is a stolen one, and what else a token may be bound to is unknown.
+  if (Object.hasOwn(payload, 'cnf') && findThumbprint(payload['cnf']) === '') return 'sender_constrained';
   if (typeof sub !== 'string' || sub === '' || hasControl(sub)) return 'claims';
   if (!Number.isFinite(exp) || (nbf !== undefined && !Number.isFinite(nbf))) return 'claims';
   if (iat === undefined) return undefined;
   if (!Number.isFinite(iat)) return 'claims';
   return iat > latestS ? 'not_yet_valid' : undefined;
+}
+
+/** The key that a token is bound to (RFC 9449 §6.1); empty = none, or something besides that is not checked here. */
+export function findThumbprint(cnf: unknown): string {
+  if (typeof cnf !== 'object' || cnf === null || Object.keys(cnf).length !== 1) return '';
+  const { jkt } = cnf as { jkt?: unknown };
+  return typeof jkt === 'string' && /^[A-Za-z0-9_-]{43}$/.test(jkt) ? jkt : '';
 }
 
 /** `scope` (RFC 9068 §2.2.3) or the `scp` of some providers: blanks between, or a list. Undefined if malformed. */
@@ -197,7 +167,7 @@ export function hotOfClaims({ token, claims, scopes, issuer, expiresAt, now }: B
     idp: settings.provider,
     principal: { ...issuer.principalOf(claims), issuer: settings.issuer },
     accessToken: token,
-    tokenType: 'Bearer',
+    tokenType: findThumbprint(claims['cnf']) === '' ? 'Bearer' : 'DPoP',
     tokenIssuedAt: now,
     tokenExpiresAt: expiresAt,
     renewable: false,
@@ -220,19 +190,4 @@ function mediaSubtype(typ: string): string {
 
 function hasControl(text: string): boolean {
   return /[\x00-\x1f\x7f-\x9f]/.test(text);
-}
-
-function compileRefusals(): Readonly<Record<Reason, BearerRefusal>> {
-  const entries = Object.entries(DESCRIPTIONS).map(([reason, description]): [string, BearerRefusal] => [
-    reason,
-    {
-      kind: 'refused',
-      code: reason === 'scope' ? 'access_denied' : 'invalid_token',
-      reason: `bearer_${reason}`,
-      description,
-      // A key may be published, a time may come: a later look can end otherwise.
-      isLasting: reason !== 'key' && reason !== 'not_yet_valid',
-    },
-  ]);
-  return Object.fromEntries(entries) as Record<Reason, BearerRefusal>;
 }

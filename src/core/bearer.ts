@@ -3,13 +3,15 @@ import { hash } from 'node:crypto';
 import { createAcceptedTokens } from './bearer-cache.ts';
 import { isOpaqueToken, validateActive, validateOpaque } from './bearer-introspection.ts';
 import { createBearerKeys } from './bearer-keys.ts';
+import type { ProofCheck } from './bearer-proof.ts';
+import { BOUND_AS_BEARER, NOT_BOUND, refuseBound, refuseProof } from './bearer-refusals.ts';
 import { type BearerIssuerRuntime, selectCandidate, validateToken } from './bearer-token.ts';
 import type { Clock } from './clock.ts';
 import type { IdentityHeader } from './config/types.ts';
 import { SallyportError } from './errors.ts';
 import type { HeaderList, IdentityHeaders } from './identity.ts';
 import { LIMITS } from './limits.ts';
-import type { BearerCaller, BearerRefusal, BearerResult, BearerTokens } from './services.ts';
+import type { BearerCaller, BearerRefusal, BearerResult, BearerTokens, PresentedToken } from './services.ts';
 import type { SessionHot } from './session.ts';
 
 /** What the check of bearer tokens is made of. */
@@ -21,23 +23,24 @@ export type BearerOptions = {
   /** The configured headers behind `identity`. */
   readonly identityHeaders: readonly IdentityHeader[];
   readonly clock: Clock;
+  readonly proofs: ProofCheck;
 };
 
 /** Remembered refusals, by digest. */
 type Refused = { readonly refusal: BearerRefusal; readonly until: number };
 
 const SPACE = 0x20;
-const SCHEME = 'bearer';
 
 /**
- * The token of an Authorization header of the scheme Bearer, compared without case (RFC 9110 §11.1, RFC 6750 §2.1);
- * undefined for any other scheme. Empty or odd text is returned as it is: `check` refuses it.
+ * The token of an Authorization header of a scheme, compared without case (RFC 9110 §11.1, RFC 6750 §2.1); undefined for
+ * any other scheme. Empty or odd text is returned as it is: `check` refuses it.
+ * @param scheme in lower case.
  */
-export function findBearerToken(authorization: string): string | undefined {
-  const { length } = SCHEME;
+export function findSchemeToken(authorization: string, scheme: 'bearer' | 'dpop'): string | undefined {
+  const { length } = scheme;
   if (authorization.length < length) return undefined;
   for (let at = 0; at < length; at++) {
-    if ((authorization.charCodeAt(at) | 0x20) !== SCHEME.charCodeAt(at)) return undefined;
+    if ((authorization.charCodeAt(at) | 0x20) !== scheme.charCodeAt(at)) return undefined;
   }
   if (authorization.length === length) return '';
   if (authorization.charCodeAt(length) !== SPACE) return undefined;
@@ -95,16 +98,36 @@ export function createBearerTokens(options: BearerOptions): BearerTokens {
         return result;
       }
       budget.giveBack();
-      const caller = callerOf(result.hot, withheld(identity.build({ hot: result.hot, publicId: '' })));
+      const { hot, thumbprint } = result;
+      const caller = callerOf(hot, thumbprint, withheld(identity.build({ hot, publicId: '' })));
       // A withdrawn key must not live on in here: no result outlives the key set that it was found with.
       accepted.remember(token, caller, Math.min(result.endsAt, now + issuer.keysMaxAgeMs), now);
       return caller;
     });
 
+  const find = (token: string): BearerResult | Promise<BearerResult> => {
+    const now = clock.now();
+    return accepted.find(token, now) ?? checkUnknown(token, now);
+  };
+
+  return createChecks(find, options.proofs);
+}
+
+function createChecks(find: (token: string) => BearerResult | Promise<BearerResult>, proofs: ProofCheck): BearerTokens {
+  const prove = (result: BearerResult, presented: PresentedToken): BearerResult => {
+    if (result.kind === 'refused') return refuseBound(result);
+    if (result.thumbprint === '') return NOT_BOUND;
+    const problem = proofs.find(presented, result.thumbprint);
+    return problem === undefined ? result : refuseProof(problem, proofs.nonce());
+  };
   return {
     check(token) {
-      const now = clock.now();
-      return accepted.find(token, now) ?? checkUnknown(token, now);
+      const result = find(token);
+      return result instanceof Promise ? result.then(unbound) : unbound(result);
+    },
+    checkBound(presented) {
+      const result = find(presented.token);
+      return result instanceof Promise ? result.then((value) => prove(value, presented)) : prove(result, presented);
     },
   };
 }
@@ -130,10 +153,15 @@ function compileIssuers({ issuers, clock }: BearerOptions): ReadonlyMap<unknown,
   );
 }
 
+/** Without its proof a bound token is a stolen one (R-089). */
+function unbound(result: BearerResult): BearerResult {
+  return result.kind === 'caller' && result.thumbprint !== '' ? BOUND_AS_BEARER : result;
+}
+
 /** A caller looks like a session without a cookie: everything that judges sessions judges callers. */
-function callerOf(hot: SessionHot, headers: HeaderList): BearerCaller {
+function callerOf(hot: SessionHot, thumbprint: string, headers: HeaderList): BearerCaller {
   const session = { locator: '', publicId: '', revision: 0, hot, headers, lastSeenAt: hot.createdAt };
-  return { kind: 'caller', session };
+  return { kind: 'caller', session, thumbprint };
 }
 
 /**

@@ -11,9 +11,8 @@ import { decimal, list, pathOf, queryOf } from './context-values.ts';
  */
 export class RequestContext {
   method = '';
-  /** Raw path, as sent. */
+  /** Raw path and query, as sent, without `?`. */
   path = '';
-  /** Raw query without `?`. */
   query = '';
   host = '';
   cookie = '';
@@ -21,6 +20,7 @@ export class RequestContext {
   referer = '';
   accept = '';
   authorization = '';
+  dpop = '';
   contentType = '';
   secFetchSite = '';
   secFetchMode = '';
@@ -31,7 +31,6 @@ export class RequestContext {
   forwardedMethod = '';
   forwardedProto = '';
   forwardedUri = '';
-  /** `Access-Control-Request-Method`: with Origin and OPTIONS it makes a preflight. */
   corsMethod = '';
   corsHeaders = '';
   csrfProof = '';
@@ -171,6 +170,7 @@ function readHeader(context: RequestContext, name: string, value: string, csrfHe
   switch (name.length) {
     case 4:
       if (name === 'host') context.host = single(context, context.host, value);
+      else if (name === 'dpop') context.dpop = single(context, context.dpop, value);
       break;
     case 6:
       if (name === 'cookie') context.cookie = context.cookie === '' ? value : `${context.cookie}; ${value}`;
@@ -271,6 +271,7 @@ function reset(context: RequestContext): void {
   context.referer = '';
   context.accept = '';
   context.authorization = '';
+  context.dpop = '';
   context.contentType = '';
   context.secFetchSite = '';
   context.secFetchMode = '';

@@ -45,6 +45,14 @@ export const LIMITS = {
   bearerRefusedMax: 4_096,
   /** How long a refusal is remembered. */
   bearerRefusedTtlMs: 10_000,
+  /** Longest proof of possession that a caller may send. */
+  dpopProofMaxChars: 8_192,
+  /** Longest `jti` of one. */
+  dpopJtiMaxChars: 512,
+  /** How far a caller's clock may be ahead. */
+  dpopClockSkewMs: 30_000,
+  /** Proofs remembered so that none is used twice, in one process. */
+  dpopProofsMax: 100_000,
   /** Bearer tokens being validated at once; more are refused as overload. */
   bearerValidationsMax: 1_000,
   /** Validations of bearer tokens in a second that may end in a refusal; as many at once. Beyond: 503 before any check. */

@@ -70,6 +70,20 @@ export type BearerCaller = {
   readonly kind: 'caller';
   /** What the token says, in the shape of a session: no record behind it, no site, an empty `publicId`. */
   readonly session: Session;
+  /** Thumbprint of the key that the token is bound to (RFC 9449 §6.1); empty = anybody may bring it. */
+  readonly thumbprint: string;
+};
+
+/** A token that came with a proof of possession, and what the proof has to speak of. */
+export type PresentedToken = {
+  readonly token: string;
+  /** Value of the DPoP header; empty = none. */
+  readonly proof: string;
+  readonly method: string;
+  readonly scheme: 'http' | 'https';
+  readonly host: string;
+  /** Path and query of the original request. */
+  readonly target: string;
 };
 
 /** A bearer token that was not accepted. */
@@ -83,6 +97,10 @@ export type BearerRefusal = {
   readonly description: string;
   /** The same token will be refused again. */
   readonly isLasting: boolean;
+  /** The whole challenge, where it is not the usual one of Bearer. */
+  readonly challenge?: string;
+  /** For `DPoP-Nonce`: what the next proof has to hold. */
+  readonly nonce?: string | undefined;
 };
 
 /** What became of a bearer token. */
@@ -91,8 +109,10 @@ export type BearerResult = BearerCaller | BearerRefusal;
 /** Validates bearer tokens (SPEC §7). */
 export type BearerTokens = {
   /**
-   * Who brings this token. Direct for remembered and malformed ones, else a promise.
+   * Who brings this token, as Bearer: one that is bound to a key is refused (R-089). Direct for remembered and malformed ones, else a promise.
    * @throws overloaded if too many validations run; the promise rejects with `idp_unavailable` if keys are missing.
    */
   check(token: string): BearerResult | Promise<BearerResult>;
+  /** The same of a token that is bound to a key, with the proof of it. */
+  checkBound(presented: PresentedToken): BearerResult | Promise<BearerResult>;
 };

@@ -1,5 +1,6 @@
 import type { ErrorCode } from './errors.ts';
 import type { HeaderList } from './identity.ts';
+import type { BearerRefusal } from './services.ts';
 import type { SiteRuntime } from './sites.ts';
 
 /** What verify answers. A value; reply.ts turns it into bytes. */
@@ -24,4 +25,12 @@ export type Denial = {
   readonly challenge: string;
   /** Methods of a route that knows the path but not the method, for `Allow`. */
   readonly allow: string;
+  /** For `DPoP-Nonce`. */
+  readonly nonce?: string | undefined;
 };
+
+/** A bearer token that is not accepted, as verify's answer. */
+export function denyBearer(refusal: BearerRefusal, site: SiteRuntime, navigation: boolean): Denial {
+  const { code, reason, description, challenge = `, error_description="${description}"`, nonce } = refusal;
+  return { kind: 'deny', code, reason, site, navigation, expireCookie: false, challenge, allow: '', nonce };
+}

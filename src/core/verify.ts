@@ -1,7 +1,7 @@
 // hot: bench/verify.ts
 import { type AccessProblem, type AccessRule, findAccessProblem } from './access.ts';
 import type { AddressMatcher } from './address.ts';
-import { findBearerToken } from './bearer.ts';
+import { askBearer } from './bearer-request.ts';
 import type { Clock } from './clock.ts';
 import type { Config } from './config/types.ts';
 import type { RequestContext } from './context.ts';
@@ -20,7 +20,7 @@ import type { CompiledRoute, RouteMatch, RouteTable } from './routes.ts';
 import type { BearerResult, BearerTokens, Session, Sessions } from './services.ts';
 import type { SessionBinding } from './session-binding.ts';
 import { canonicalHost, type SiteRuntime, type SiteTable } from './sites.ts';
-import type { Decision, Denial } from './verify-decision.ts';
+import { type Decision, type Denial, denyBearer } from './verify-decision.ts';
 import { isMethodToken, isOwnPath, schemeOf } from './verify-forwarded.ts';
 import type { VerifyOptions, VerifyOptionsParser } from './verify-options.ts';
 
@@ -150,9 +150,11 @@ function decide(inquiry: Inquiry, services: VerifyServices): Decision | Promise<
   if (auth === 'none' || inquiry.isPublic) return { kind: 'allow', headers: services.identity.blank };
   // A bearer token decides alone: no fall-back to the cookie beside it (R-088).
   const bearer = auth === 'session' ? undefined : services.bearer;
-  const token = bearer === undefined ? undefined : findBearerToken(context.authorization);
-  if (bearer !== undefined && token !== undefined) {
-    const result = bearer.check(token);
+  const result =
+    bearer === undefined
+      ? undefined
+      : askBearer(bearer, context, method, site.scheme, context.forwardedHost, context.forwardedUri);
+  if (result !== undefined) {
     if (result instanceof Promise) return result.then((value) => judgeBearer(inquiry, value, services));
     return judgeBearer(inquiry, result, services);
   }
@@ -208,9 +210,7 @@ function judgeUsable(inquiry: Inquiry, session: Session, now: number, services: 
 function judgeBearer(inquiry: Inquiry, result: BearerResult, services: VerifyServices): Decision {
   if (result.kind === 'caller') return admit(inquiry, result.session, false, services.clock.now(), services);
   const { context, site, method } = inquiry;
-  const { code, reason, description } = result;
-  const challenge = `, error_description="${description}"`;
-  return deny(code, reason, site, isNavigation(method, context), challenge);
+  return denyBearer(result, site, isNavigation(method, context));
 }
 
 /** It is known who asks: may they pass? `canLogin`: a step-up may be a redirect. */

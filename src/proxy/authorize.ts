@@ -1,5 +1,5 @@
 import { findAccessProblem } from '../core/access.ts';
-import { findBearerToken } from '../core/bearer.ts';
+import { askBearer } from '../core/bearer-request.ts';
 import type { RequestContext } from '../core/context.ts';
 import { CONFLICTING_HANDLE, findHandle, NO_HANDLE } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
@@ -49,10 +49,8 @@ export function authorize(asked: Asked, services: VerifyServices): Verdict | Pro
   if (auth === 'none' || route.publicTargets.has(`${context.method} ${path}`)) return ANONYMOUS;
   // A bearer token decides alone: no fall-back to the cookie beside it (R-088).
   const bearer = auth === 'session' ? undefined : services.bearer;
-  const token = bearer === undefined ? undefined : findBearerToken(context.authorization);
-  if (bearer !== undefined && token !== undefined) {
-    return whenKnown(bearer.check(token), (result) => judgeBearer(asked, result, services));
-  }
+  const brought = bearer && askBearer(bearer, context, context.method, site.scheme, asked.host, context.path);
+  if (brought !== undefined) return whenKnown(brought, (result) => judgeBearer(asked, result, services));
   if (auth === 'bearer') throw new SallyportError('authentication_required', { detail: 'no_bearer' });
   const handle = findHandle(context.cookie, site.site.cookie.name);
   if (handle === NO_HANDLE) return withoutSession(asked, 'no_cookie', services);
@@ -98,12 +96,11 @@ function judgeRenewal(asked: Asked, renewal: Renewal, services: VerifyServices):
 /** No CSRF rule: no browser attaches a bearer token by itself. */
 function judgeBearer(asked: Asked, result: BearerResult, services: VerifyServices): Verdict {
   if (result.kind === 'caller') return admit(asked, result.session, services);
-  const { code, reason, description } = result;
-  const challenge = `Bearer realm="sallyport", error="invalid_token", error_description="${description}"`;
-  throw new SallyportError(code, {
-    detail: reason,
-    headers: code === 'invalid_token' ? [['www-authenticate', challenge]] : [],
-  });
+  const { code, reason, description, challenge, nonce } = result;
+  const usual = `Bearer realm="sallyport", error="invalid_token", error_description="${description}"`;
+  const headers: [string, string][] = code === 'invalid_token' ? [['www-authenticate', challenge ?? usual]] : [];
+  if (nonce !== undefined) headers.push(['dpop-nonce', nonce]);
+  throw new SallyportError(code, { detail: reason, headers });
 }
 
 function admit({ route }: Asked, session: Session, { clock }: VerifyServices): Extract<Verdict, { kind: 'pass' }> {

@@ -6,7 +6,7 @@ const bearer = (entry: string): string => `${IDPS}bearer:\n  enabled: true\n  is
 
 describe('bearer in idps.yaml', () => {
   test('absent or off, the header is ignored', () => {
-    const off = { enabled: false, issuers: [], cacheEntries: 0 };
+    const off = { enabled: false, issuers: [], cacheEntries: 0, dpop: { proofMaxAgeMs: 60_000, nonce: false } };
     assert.deepEqual(load({}).bearer, off);
     assert.deepEqual(load({ idps: `${IDPS}bearer: {enabled: false, cache_entries: 5}\n` }).bearer, off);
   });
@@ -16,6 +16,7 @@ describe('bearer in idps.yaml', () => {
     assert.deepEqual(load({ idps }).bearer, {
       enabled: true,
       cacheEntries: 50_000,
+      dpop: { proofMaxAgeMs: 60_000, nonce: false },
       issuers: [
         {
           issuer: 'https://id.example.com',

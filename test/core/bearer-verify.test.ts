@@ -59,7 +59,8 @@ describe('a bearer token beside a cookie', () => {
     [(token) => `Bearer ${token},`, 'invalid_token bearer_base64url'],
     [(token) => `bEARER  ${token}`, 'allow'],
     [() => 'Basic YTpi', 'allow'],
-    [(token) => `DPoP ${token}`, 'allow'],
+    [(token) => `DPoP ${token}`, 'invalid_token bearer_not_bound'],
+    [() => 'DPoP', 'invalid_token bearer_parts'],
   ];
   for (const [authorization, expected] of odd) {
     test(`${JSON.stringify(authorization('T'))} beside a live cookie: ${expected}`, async () => {

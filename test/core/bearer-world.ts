@@ -1,5 +1,6 @@
 import { createLocalJWKSet, exportJWK, generateKeyPair, type JSONWebKeySet, type JWTVerifyGetKey, SignJWT } from 'jose';
 import { createBearerTokens } from '../../src/core/bearer.ts';
+import { createProofCheck } from '../../src/core/bearer-proof.ts';
 import type { Introspect } from '../../src/core/bearer-token.ts';
 import type { IdentityHeader } from '../../src/core/config/types.ts';
 import type { BearerIssuer } from '../../src/core/config/types-bearer.ts';
@@ -91,6 +92,7 @@ export async function createBearerWorld(options: BearerWorldOptions = {}): Promi
     identityHeaders,
     identity: compileIdentityHeaders(identityHeaders, { onOversize: () => {}, onControl: () => {} }),
     clock: { now: () => world.now },
+    proofs: createProofCheck({ clock: { now: () => world.now }, maxAgeMs: 60_000, nonceOf: undefined }),
   });
   const world: BearerWorld = {
     tokens,

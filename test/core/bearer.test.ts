@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { findBearerToken } from '../../src/core/bearer.ts';
+import { findSchemeToken } from '../../src/core/bearer.ts';
 import { createAcceptedTokens } from '../../src/core/bearer-cache.ts';
 import { isSallyportError, SallyportError } from '../../src/core/errors.ts';
 import { LIMITS } from '../../src/core/limits.ts';
@@ -39,7 +39,7 @@ describe('the Authorization header', () => {
   ];
   for (const [header, token] of cases) {
     test(`${JSON.stringify(header)} holds ${token === undefined ? 'no bearer token' : JSON.stringify(token)}`, () => {
-      assert.equal(findBearerToken(header), token);
+      assert.equal(findSchemeToken(header, 'bearer'), token);
     });
   }
 });
@@ -148,8 +148,13 @@ describe('an invalid token', () => {
     'a subject with a line break': ['bearer_claims', { sub: 'u\r\nX-User-Roles: admin' }],
     'scopes as an object': ['bearer_claims', { scope: { admin: true } }],
     'scopes that are no text': ['bearer_claims', { scp: ['read', 1] }],
-    'bound to a key': ['bearer_sender_constrained', { cnf: { jkt: 'thumb' } }],
+    'bound to a malformed key': ['bearer_sender_constrained', { cnf: { jkt: 'thumb' } }],
+    'bound to a key, and brought as Bearer': ['bearer_sender_constrained', { cnf: { jkt: 'k'.repeat(43) } }],
     'bound to a certificate': ['bearer_sender_constrained', { cnf: { 'x5t#S256': 'thumb' } }],
+    'bound to a key and a certificate': [
+      'bearer_sender_constrained',
+      { cnf: { jkt: 'k'.repeat(43), 'x5t#S256': 'thumb' } },
+    ],
     'bound to something unknown': ['bearer_sender_constrained', { cnf: null }],
   };
   for (const [what, [reason, claims, header]] of Object.entries(refused)) {
@@ -290,7 +295,7 @@ describe('remembered results', () => {
 });
 
 describe('the memory of valid tokens', () => {
-  const caller = { kind: 'caller', session: sessionOf() } as const;
+  const caller = { kind: 'caller', session: sessionOf(), thumbprint: '' } as const;
 
   test('is bounded in number: the oldest go first', () => {
     const accepted = createAcceptedTokens(2, 1_000);

@@ -202,7 +202,6 @@ const PHRASES: Readonly<Record<string, string>> = {
   'OpenTelemetry export': 'OpenTelemetry',
   'own page templates': 'own page templates',
   'form_post answers': '`form_post`',
-  'proofs of DPoP-bound tokens': 'DPoP proofs of callers',
   'claims from access tokens': 'claims from access tokens',
   'bearer tokens': 'Bearer tokens',
   introspection: 'introspection',

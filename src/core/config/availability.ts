@@ -47,7 +47,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
       accepts: ['id_token', 'userinfo'],
       expected: 'id_token or userinfo',
     },
-    { path: 'bearer.dpop', feature: 'proofs of DPoP-bound tokens' },
   ],
   'routes.yaml': [
     { path: 'services.*.audience', feature: 'service tokens' },

@@ -6,6 +6,8 @@ export type BearerSettings = {
   readonly issuers: readonly BearerIssuer[];
   /** Validated tokens remembered; 0 = each request validates its token. */
   readonly cacheEntries: number;
+  /** Proofs of tokens that are bound to a key (RFC 9449). */
+  readonly dpop: { readonly proofMaxAgeMs: number; readonly nonce: boolean };
 };
 
 /** Whose tokens are accepted, and what they must look like. */

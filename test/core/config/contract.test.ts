@@ -41,7 +41,6 @@ function contract(): Sources {
 
 const REFUSED = `
 settings.yaml:141:7 verify.profiles.analytics.service
-idps.yaml:78:3 bearer.dpop
 routes.yaml:9:5 services.crud_service.audience
 routes.yaml:10:5 services.crud_service.scopes
 routes.yaml:11:13 services.crud_service.token.source

@@ -6,7 +6,12 @@ import type { CompileContext } from './context.ts';
 type Input = NonNullable<CompileContext['idps']['sections']['bearer']>;
 type IssuerInput = Input['issuers'][number];
 
-const OFF: Config['bearer'] = { enabled: false, issuers: [], cacheEntries: 0 };
+const OFF: Config['bearer'] = {
+  enabled: false,
+  issuers: [],
+  cacheEntries: 0,
+  dpop: { proofMaxAgeMs: 60_000, nonce: false },
+};
 
 /** Compile `bearer` of idps.yaml, with the checks that concern several keys (SPEC §7, R-087). */
 export function compileBearer(context: CompileContext): Config['bearer'] {
@@ -22,6 +27,7 @@ export function compileBearer(context: CompileContext): Config['bearer'] {
     enabled: true,
     issuers: input.issuers.map((issuer) => compileIssuer(issuer, input)),
     cacheEntries: input.cache_entries,
+    dpop: { proofMaxAgeMs: durationMs(input.dpop.proof_max_age), nonce: input.dpop.nonce },
   };
 }
 

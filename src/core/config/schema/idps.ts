@@ -165,9 +165,9 @@ const bearer = section('Bearer tokens', {
     0,
     10_000_000,
   ).default(50_000),
-  dpop: section('Proofs', {
-    proof_max_age: duration('Age of a proof', '1s', '10m').default('60s'),
-    nonce: flag('Demand our nonce').default(false),
+  dpop: section('Proofs of tokens that are bound to a key (RFC 9449)', {
+    proof_max_age: duration('Oldest proof that is taken', '1s', '10m').default('60s'),
+    nonce: flag('Demand our nonce in each proof; costs callers a request more for each proof_max_age').default(false),
   }).prefault({}),
 }).optional();
 
