@@ -86,6 +86,7 @@ function compileEndpoints(services: FlowServices): ReadonlyMap<string, Endpoint>
   const password: Run = (request) => signInWithPassword(request, services);
   const logout: Endpoint = { methods: ['GET', 'POST'], readsBody: true, run: (request) => logOut(request, services) };
   const endpoints = new Map<string, Endpoint>([
+    [`${auth}/register`, byMethod((request) => startLogin(request, services, 'create'), undefined)],
     [`${auth}/login`, byMethod((request) => startLogin(request, services), directGrant && password)],
     [`${auth}/refresh`, { methods: ['POST'], readsBody: true, run: (request) => refreshNow(request, services) }],
     [`${auth}/logout`, logout],
@@ -108,12 +109,10 @@ function compileEndpoints(services: FlowServices): ReadonlyMap<string, Endpoint>
   const leaveByFrame = createFrontchannelLogout(services);
   if (leaveByFrame !== undefined)
     endpoints.set(`${auth}/frontchannel-logout`, { methods: ['GET'], readsBody: false, run: leaveByFrame });
-  for (const { name, callbackPath } of services.config.idps) {
-    const script: Run = (request) => exchangeForScript(request, name, services);
-    endpoints.set(
-      callbackPath,
-      byMethod((request) => finishLogin(request, name, services), spaCallback && script),
-    );
+  for (const { name, callbackPath, responseMode } of services.config.idps) {
+    const finish: Run = (request) => finishLogin(request, name, services);
+    const script: Run | undefined = spaCallback && ((request) => exchangeForScript(request, name, services));
+    endpoints.set(callbackPath, responseMode === 'form_post' ? byForm(finish, script) : byMethod(finish, script));
   }
   const sink = createTelemetrySink(services);
   if (sink !== undefined) endpoints.set(services.config.paths.telemetry, sink);
@@ -140,6 +139,15 @@ function byMethod(get: Run, post: Run | undefined): Endpoint {
   if (post === undefined) return { methods: ['GET'], readsBody: false, run: get };
   const run: Run = (request) => (request.context.method === 'POST' ? post(request) : get(request));
   return { methods: ['GET', 'POST'], readsBody: true, run };
+}
+
+/** POST alone (D-24): what is a form goes to the first; the rest, if anybody takes it, to the other. */
+function byForm(form: Run, rest: Run | undefined): Endpoint {
+  const run: Run = (request) => {
+    const isForm = request.context.contentType.toLowerCase().startsWith('application/x-www-form-urlencoded');
+    return isForm || rest === undefined ? form(request) : rest(request);
+  };
+  return { methods: ['POST'], readsBody: true, run };
 }
 
 async function runEndpoint(

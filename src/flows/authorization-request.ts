@@ -15,6 +15,8 @@ export type LoginRequest = {
   readonly transaction: Transaction;
   /** Query of /auth/login; `forwarded_params` of it are passed on. */
   readonly params: ReadonlyMap<string, string>;
+  /** What the address itself asks for, whatever the query says. */
+  readonly prompt: 'create' | undefined;
 };
 
 const PROMPTS: ReadonlySet<string> = new Set(['none', 'login', 'consent', 'select_account', 'create']);
@@ -41,7 +43,10 @@ export async function authorizationLocation(runtime: IdpRuntime, login: LoginReq
   return url.href;
 }
 
-async function authorizationParams(idp: Idp, { site, transaction, params }: LoginRequest): Promise<URLSearchParams> {
+async function authorizationParams(
+  idp: Idp,
+  { site, transaction, params, prompt }: LoginRequest,
+): Promise<URLSearchParams> {
   const { state, nonce, codeVerifier } = transactionValues(transaction);
   const query = new URLSearchParams(idp.authorizationParams);
   for (const name of idp.forwardedParams) {
@@ -50,6 +55,8 @@ async function authorizationParams(idp: Idp, { site, transaction, params }: Logi
   }
   for (const audience of idp.audiences.request) query.append('resource', audience);
   query.set('response_type', 'code');
+  if (idp.responseMode === 'form_post') query.set('response_mode', 'form_post');
+  if (prompt !== undefined) query.set('prompt', prompt);
   query.set('client_id', idp.clientId);
   query.set('redirect_uri', redirectUri(site, idp));
   query.set('scope', idp.scopes.join(' '));

@@ -29,18 +29,21 @@ import {
 } from './transaction.ts';
 
 /**
- * `GET /auth/callback`: finish a login (SPEC §2.2). The state is consumed once for the whole cluster before the token
+ * `GET /auth/callback`, or its POST where the provider answers by form: finish a login (SPEC §2.2). The state is consumed once for the whole cluster before the token
  * call, on errors too (R-061); a new handle is made, the old session of this browser ends (R-026).
  * @param idpName provider whose callback path this is (R-068).
  */
 export async function finishLogin(request: FlowRequest, idpName: string, services: FlowServices): Promise<Reply> {
   const { context, site } = request;
   refuseOddArrivals(request);
-  const params = parseCallback(context.query);
+  const params = parseCallback(
+    getIdp(services, idpName).idp.responseMode === 'form_post' ? request.body : context.query,
+  );
   const current = (await findSession(request, services, false))?.session;
   const transaction = await openCallback(request, params, idpName, current, services);
   if ('status' in transaction) return transaction;
   const runtime = getIdp(services, idpName);
+  const previous = current ?? (await findPrevious(request, transaction, services));
   const cleanup = transactionCookie(services, transaction.id).expire.map((value) => ['set-cookie', value] as const);
   try {
     const validated = validateResponse(runtime, transaction, params);
@@ -58,7 +61,7 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
       services.clock.now(),
     );
     const { handle, session } = await openSession(request, runtime, tokens, transaction.startedAt, services);
-    if (current !== undefined) await replaceSession(current, services);
+    if (previous !== undefined) await replaceSession(previous, services);
     services.metrics.logins.inc({ idp: idpName, outcome: 'ok' });
     const cookies = cookiesOf(services, site);
     return services.replies.redirect(context, transaction.returnTo, [
@@ -88,6 +91,16 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
       cause: error.cause,
     });
   }
+}
+
+/** The session that the browser had when a login began whose answer comes by form: its cookie stays at home (D-24). */
+async function findPrevious(
+  { site }: FlowRequest,
+  { previous }: Transaction,
+  { sessions }: FlowServices,
+): Promise<Session | undefined> {
+  const session = previous === undefined ? undefined : await sessions.find(previous, false);
+  return session?.hot.site === site.site.name ? session : undefined;
 }
 
 /** Prefetches and frames must not redeem a code; the callback lives on the login host only (R-060). */

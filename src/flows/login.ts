@@ -1,6 +1,7 @@
 import { addressGroup } from '../core/address.ts';
-import { findCookie } from '../core/cookie.ts';
+import { findCookie, findHandle } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
+import { LIMITS } from '../core/limits.ts';
 import { hasFetchMetadata } from '../core/origin.ts';
 import type { Reply } from '../core/problem.ts';
 import { findUrlValue, parseForm } from '../core/query.ts';
@@ -8,22 +9,25 @@ import { spend } from '../core/rate-limit.ts';
 import type { SiteRuntime } from '../core/sites.ts';
 import { authorizationLocation, maxAgeOf } from './authorization-request.ts';
 import { cookiesOf, type FlowRequest, type FlowServices, getIdp } from './flow.ts';
-import { beginTransaction, expireOldTransactions, sealTransaction, transactionCookie } from './transaction.ts';
+import type { IdpRuntime } from './idp.ts';
+import { beginTransaction, expireOldTransactions, sealTransaction, setTransactionCookie } from './transaction.ts';
 
 /**
- * `GET /auth/login`: begin a login and go to the provider (SPEC §2.0, §2.1). Always starts one (D-25); costs the store
+ * `GET /auth/login`, and `/auth/register` with `prompt=create`: begin a login and go to the provider (SPEC §2.0, §2.1). Always starts one (D-25); costs the store
  * nothing, but for `login.rate_limit`.
  * @throws invalid_return_to, unknown_idp, idp_unavailable, rate_limited; authentication_required for a fetch or a framed load (R-049).
  */
-export async function startLogin(request: FlowRequest, services: FlowServices): Promise<Reply> {
+export async function startLogin(request: FlowRequest, services: FlowServices, prompt?: 'create'): Promise<Reply> {
   const { context, site } = request;
   refuseNonNavigation(request);
   const params = parseForm(context.query);
   const returnTo = chooseReturnTo(request, params, services);
-  if (request.host !== site.loginHost) return moveToLoginHost(request, returnTo, params, services);
+  if (request.host !== site.loginHost) return moveToLoginHost(request, returnTo, params, services, prompt);
   const idp = getIdp(services, chooseIdp(services, site, params.get('idp')));
   const { loginLimit } = services;
   if (loginLimit !== undefined) await spend(loginLimit, `address ${addressGroup(request.clientIp)}`, 'login');
+  if (prompt === 'create') checkSignUp(idp);
+  const isPosted = idp.idp.responseMode === 'form_post';
   const transaction = beginTransaction({
     site: site.site.name,
     idp: idp.idp.name,
@@ -31,17 +35,33 @@ export async function startLogin(request: FlowRequest, services: FlowServices): 
     startedAt: services.clock.now(),
     maxAgeS: maxAgeOf(idp.idp, params),
     dpop: idp.idp.dpop === 'require',
-    silent: params.get('prompt') === 'none' && idp.idp.forwardedParams.includes('prompt'),
+    previous: isPosted ? findOwnHandle(request) : undefined,
+    silent: prompt === undefined && params.get('prompt') === 'none' && idp.idp.forwardedParams.includes('prompt'),
   });
-  const location = await authorizationLocation(idp, { site, transaction, params });
-  const cookie = transactionCookie(services, transaction.id);
+  const location = await authorizationLocation(idp, { site, transaction, params, prompt });
   const sealed = sealTransaction(services, transaction);
   const headers: [string, string][] = expireOldTransactions(services, context.cookie, sealed.length).map((value) => [
     'set-cookie',
     value,
   ]);
-  headers.push(['set-cookie', cookie.set(sealed, services.config.login.transactionTtlMs)]);
+  headers.push(['set-cookie', setTransactionCookie(services, transaction.id, sealed, isPosted)]);
   return services.replies.redirect(context, location, headers);
+}
+
+/** Initiating User Registration via OpenID Connect §4.2: a provider that lists its prompts must list this one. */
+function checkSignUp(runtime: IdpRuntime): void {
+  const { prompt_values_supported: prompts } = runtime.metadata();
+  if (!Array.isArray(prompts) || prompts.includes('create')) return;
+  throw new SallyportError('not_found', {
+    detail: 'the provider has no sign-up',
+    publicDetail: 'One cannot register at this identity provider from here. Ask the operator for an account.',
+  });
+}
+
+/** The browser's session cookie, whatever it is worth. */
+function findOwnHandle({ context, site }: FlowRequest): string | undefined {
+  const handle = findHandle(context.cookie, site.site.cookie.name);
+  return handle.length === LIMITS.handleLength ? handle : undefined;
 }
 
 /** A script cannot follow the redirect usefully, a frame must not, and a prefetch is no wish to sign in (R-049). */
@@ -88,8 +108,10 @@ function moveToLoginHost(
   returnTo: string,
   params: ReadonlyMap<string, string>,
   services: FlowServices,
+  prompt: 'create' | undefined,
 ): Reply {
-  const target = new URL(site.loginUrl);
+  const { auth } = services.config.paths;
+  const target = new URL(prompt === undefined ? site.loginUrl : `${site.site.publicUrl}${auth}/register`);
   const absolute = returnTo.startsWith('/') ? `${site.scheme}://${host}${returnTo}` : returnTo;
   target.searchParams.set('return_to', absolute);
   for (const [name, value] of params) {

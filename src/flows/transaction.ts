@@ -30,6 +30,8 @@ export type Transaction = {
   readonly silent: boolean;
   /** Tokens are to be bound to a key of this login (RFC 9449). */
   readonly dpop: boolean;
+  /** Handle of the browser's session, where the answer's POST will not bring its cookie (D-24). */
+  readonly previous: string | undefined;
   /** state, nonce, verifier and key derive from it (D-23). */
   readonly secret: string;
 };
@@ -70,6 +72,17 @@ export function transactionDpop(transaction: Transaction): DpopKey | undefined {
 /** The cookie of a transaction; the browser's own name check makes `__Host-` worth having (R-044). */
 export function transactionCookie(services: FlowServices, id: string): CookieWriter {
   return compileHelperCookie(NAME + id, { secure: !services.config.insecureHttp });
+}
+
+/**
+ * `Set-Cookie` of a new transaction. Where the provider's page will post the answer, a foreign site sends it: only
+ * `SameSite=None` comes along then, which browsers take with `Secure` alone (D-24).
+ */
+export function setTransactionCookie(services: FlowServices, id: string, sealed: string, isPosted: boolean): string {
+  const { transactionTtlMs } = services.config.login;
+  const line = transactionCookie(services, id).set(sealed, transactionTtlMs);
+  if (!isPosted) return line;
+  return `${line.replace('; SameSite=Lax', '; SameSite=None')}${services.config.insecureHttp ? '; Secure' : ''}`;
 }
 
 /** Seal a transaction for its cookie. */

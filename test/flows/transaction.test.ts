@@ -35,6 +35,7 @@ function begin(fields: Partial<Transaction> = {}): Transaction {
     maxAgeS: undefined,
     silent: false,
     dpop: false,
+    previous: undefined,
     ...fields,
   });
 }

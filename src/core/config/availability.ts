@@ -40,7 +40,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     { path: 'pages.directory', feature: 'own page templates', accepts: [null], expected: 'null' },
   ],
   'idps.yaml': [
-    { path: 'providers.*.response_mode', feature: 'form_post answers', accepts: ['query'], expected: 'query' },
     {
       path: 'providers.*.claims_from.*',
       feature: 'claims from access tokens',

@@ -221,6 +221,7 @@ export type Idp = {
   readonly backchannelUrl: string | undefined;
   readonly authorizationParams: Readonly<Record<string, string>>;
   readonly forwardedParams: readonly ForwardedParam[];
+  readonly responseMode: 'query' | 'form_post';
   readonly par: 'auto' | 'require' | 'never';
   readonly dpop: 'never' | 'require';
   readonly idTokenAlgs: readonly string[];

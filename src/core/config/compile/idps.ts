@@ -74,6 +74,7 @@ function compileIdp(context: CompileContext, name: string, input: Input, { isDef
     backchannelUrl: input.backchannel_url && new URL(input.backchannel_url).origin,
     authorizationParams: input.authorization_params,
     forwardedParams: input.forwarded_params,
+    responseMode: input.response_mode,
     par: input.par,
     dpop: input.dpop,
     idTokenAlgs: input.id_token_algs,

@@ -58,7 +58,10 @@ const provider = section(
     callback_path: ownPath(
       'Default: <auth>/callback for the default provider, <auth>/callback/<name> for others',
     ).optional(),
-    response_mode: choice('How the answer arrives', ['query', 'form_post']).default('query'),
+    response_mode: choice('How the answer arrives: in the address, or as a form that the browser posts', [
+      'query',
+      'form_post',
+    ]).default('query'),
     scopes: scopes('Scopes asked for; must contain openid', { must: 'openid' }).default([
       'openid',
       'profile',
