@@ -35,6 +35,7 @@ import type { FlowServices, SiteCookies } from './flows/flow.ts';
 import { createIdp, type IdpRuntime } from './flows/idp.ts';
 import { introspectToken } from './flows/introspection.ts';
 import { connectRefresh } from './flows/refresh-wiring.ts';
+import { connectTokens } from './flows/service-token-wiring.ts';
 
 /** What everything is made from. */
 export type Ground = { readonly config: Config; readonly log: Logger; readonly clock: Clock };
@@ -85,22 +86,23 @@ export function createParts(ground: Ground, previous?: Parts): Parts {
   const identity = createIdentity(config, log, audit);
   const replies = compileReplies(config, origin);
   const sessions = createSessionService(ground, { store, l1, ring, identity });
-  const refresh = connectRefresh({ ...ground, store, sessions, ring, identity, idps, metrics, audit });
+  const grantParts = { ...ground, store, sessions, ring, identity, idps, metrics, audit };
+  const grants = { refresh: connectRefresh(grantParts), tokens: connectTokens({ ...grantParts, sites }) };
   const bearer = createBearer(ground, idps, identity, ring);
   const returnTo = compileReturnTo({
     authPaths: [config.paths.auth, config.paths.apiAuth],
     origins: config.login.returnTo.origins,
   });
   const routes = compileRoutes(config.routes);
-  const options = compileVerifyOptions(config.verify.profiles);
+  const options = compileVerifyOptions(config);
   const denied = createDeniedLog(config.log.deniedPerSecond, clock);
   const binding = compileSessionBinding({ settings: config.session.binding, trusted, sessions, audit });
   const csrf = compileCsrfProofs(config, ring);
   const shared = { config, sites, clock, log, metrics, replies, sessions, binding, returnTo, csrf };
   return {
     app: { ...shared, trusted, denied, audit, flight: { count: 0 } },
-    flows: { ...shared, store, ring, audit, idps: byName(idps), refresh, ...createFlowTools(ground, store, ring) },
-    verify: { ...shared, routes, freshness: refresh, bearer, identity, options, trusted },
+    flows: { ...shared, store, ring, audit, idps: byName(idps), ...grants, ...createFlowTools(ground, store, ring) },
+    verify: { ...shared, routes, freshness: grants.refresh, tokens: grants.tokens, bearer, identity, options, trusted },
     origin,
     trusted,
     store,
@@ -108,7 +110,7 @@ export function createParts(ground: Ground, previous?: Parts): Parts {
     live,
     activate: () => void Object.assign(live, { store, l1, idps }),
     async close(others) {
-      await refresh.close();
+      await Promise.all([grants.refresh.close(), grants.tokens.close()]);
       l1?.close();
       const unused = idps.filter((idp) => !others.some((parts) => parts.idps.includes(idp)));
       const isStoreUsed = others.some((parts) => parts.store === store);

@@ -1,10 +1,10 @@
 import { type Answers, isPersonLooking } from './core/app-answers.ts';
 import type { BaseExchange } from './core/app-exchange.ts';
 import type { Paths } from './core/config/types.ts';
-import { isSallyportError } from './core/errors.ts';
+import { type ErrorCode, isSallyportError } from './core/errors.ts';
 import type { Metrics } from './core/metrics.ts';
 import { AMBIGUOUS, canonicalPath } from './core/path.ts';
-import type { Replies } from './core/problem.ts';
+import { problemOf, type Replies } from './core/problem.ts';
 import type { CookieWriter } from './core/set-cookie.ts';
 import type { SiteRuntime } from './core/sites.ts';
 import { NO_BEARER, type VerifyEntry, type VerifyServices, verify } from './core/verify.ts';
@@ -18,6 +18,15 @@ export type VerifyEndpointServices = {
   /** Session cookie of each site, to expire conflicting ones. */
   readonly sessionCookies: ReadonlyMap<string, CookieWriter>;
 };
+
+/** Failures of what verify depends on. */
+const PASSED_ON: ReadonlySet<ErrorCode> = new Set([
+  'store_unavailable',
+  'idp_unavailable',
+  'idp_bad_response',
+  'no_token_available',
+  'token_audience_mismatch',
+]);
 
 type LoginDecision = Extract<Decision, { readonly kind: 'login' }>;
 
@@ -134,14 +143,12 @@ function failVerify<E extends BaseExchange>(
   services: VerifyEndpointServices,
 ): void {
   const site = services.verify.sites.find(exchange.context.forwardedHost);
-  if (isSallyportError(error) && (error.code === 'store_unavailable' || error.code === 'idp_unavailable')) {
+  if (isSallyportError(error) && PASSED_ON.has(error.code)) {
+    const problem = problemOf(error, isPersonLooking(exchange.context), site);
+    const isAway = error.code === 'store_unavailable' || error.code === 'idp_unavailable';
     const storeRetryS = Math.max(1, Math.ceil(services.verify.config.store.retryAfterMs / 1000));
-    const retryAfterS = error.retryAfterS ?? storeRetryS;
-    app.refuse(
-      exchange,
-      { code: error.code, retryAfterS, navigation: isPersonLooking(exchange.context), site },
-      error.detail ?? '',
-    );
+    const retryAfterS = error.retryAfterS ?? (isAway ? storeRetryS : undefined);
+    app.refuse(exchange, { ...problem, retryAfterS }, error.detail ?? '');
     return;
   }
   app.fail(exchange, error);

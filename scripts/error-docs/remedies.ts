@@ -84,9 +84,9 @@ export const REMEDIES: Readonly<Record<ErrorCode, Remedy>> = {
   },
   no_token_available: {
     symptom: 'A proxied call is refused although the user is signed in.',
-    cause: 'No access token that the service could use can be had for this session.',
-    fix: 'Sign in again.',
-    isReserved: true,
+    cause:
+      'The provider gives no token for the service that the log line names (NO_TOKEN_AVAILABLE service=…): the sign-in does not cover its audience or scopes, or the client may not ask for them.',
+    fix: 'Sign in again where the service is new. Else let the client ask for that audience at the provider, and compare the scopes with require_any and require_all.',
   },
   access_denied: {
     symptom: 'Signed in, but the page or call is refused.',
@@ -175,9 +175,9 @@ export const REMEDIES: Readonly<Record<ErrorCode, Remedy>> = {
     fix: 'Read `reason`. For invalid_client compare client_id, the secret and client_auth.method; for algorithms set id_token_algs.',
   },
   token_audience_mismatch: {
-    symptom: 'The way back from the provider ends on this page.',
-    cause: 'The access token is not meant for any of audiences.accept.',
-    fix: 'Let the provider issue the audience (audiences.request), or correct audiences.accept; the log line names both.',
+    symptom: 'The way back from the provider ends on this page, or calls to one service are refused.',
+    cause: 'The access token is not meant for any of audiences.accept, or not for the audience of the service.',
+    fix: 'Let the provider issue the audience, or correct audiences.accept or the audience of the service; the log line says what was expected and received.',
   },
   store_unavailable: {
     symptom: 'Every request that needs a session is answered 503 with Retry-After; cookies stay.',

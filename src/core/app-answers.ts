@@ -56,7 +56,7 @@ export abstract class Answers<E extends BaseExchange> {
     if (!exchange.open) return;
     const { hot } = this.services.metrics;
     hot.refused.set(problem.code, (hot.refused.get(problem.code) ?? 0) + 1);
-    logRefusal(this.services, exchange, problem.code, reason);
+    logRefusal(this.services, exchange, problem, reason);
     if (problem.code === 'csrf_failed') this.#auditCsrf(exchange, problem, reason);
     this.reply(exchange, this.services.replies.problem(exchange.context, problem));
   }

@@ -20,6 +20,8 @@ export type BaseExchange = {
   readonly flight: Flight;
   /** False once the client has left or the answer is written: the native response must not be touched then. */
   open: boolean;
+  /** The service whose token went with the request, for the access line; empty = none. */
+  tokenService: string;
 };
 
 /** One request under way on a native connection. Everything that writes an answer goes through it. */

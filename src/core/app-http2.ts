@@ -148,7 +148,15 @@ export class Http2App extends Answers<Http2Exchange> {
     const context = this.#reader.readFields(fields, peer);
     const overloaded = this.enter(context);
     const hasBody = (flags & END_STREAM_FLAG) === 0;
-    const exchange: Http2Exchange = { stream, context, startedAt: clock.now(), flight, open: true, hasBody };
+    const exchange: Http2Exchange = {
+      stream,
+      context,
+      startedAt: clock.now(),
+      flight,
+      open: true,
+      tokenService: '',
+      hasBody,
+    };
     this.#guard.track(stream, () => {
       if (exchange.open) this.left(exchange);
     });

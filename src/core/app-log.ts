@@ -3,8 +3,9 @@ import type { BaseExchange } from './app-exchange.ts';
 import type { Clock } from './clock.ts';
 import type { RequestContext } from './context.ts';
 import type { DeniedLog } from './denied-log.ts';
-import { ERRORS, type ErrorCode } from './errors.ts';
+import { ERRORS } from './errors.ts';
 import type { Logger } from './log.ts';
+import type { Problem } from './problem.ts';
 
 /** What request lines are written with. */
 export type RequestLogServices = {
@@ -25,7 +26,7 @@ export function clientIpOf(services: { readonly trusted: AddressMatcher }, conte
 export function logRefusal(
   services: RequestLogServices,
   exchange: BaseExchange,
-  code: ErrorCode,
+  { code, service }: Pick<Problem, 'code' | 'service'>,
   reason: string,
 ): void {
   const { denied, log } = services;
@@ -36,17 +37,28 @@ export function logRefusal(
   const line = {
     code,
     reason,
+    ...(service === undefined ? {} : { target_service: service }),
     ...requestFields(services, exchange.context),
     ...(suppressed === 0 ? {} : { suppressed }),
   };
-  log[level](line, code);
+  log[level](
+    line,
+    code === 'no_token_available' && service !== undefined ? `NO_TOKEN_AVAILABLE service=${service}` : code,
+  );
 }
 
 /** One line for an answered request (`log.access: all`). */
 export function logAccess(services: RequestLogServices, exchange: BaseExchange, status: number, code: string): void {
   const ms = services.clock.now() - exchange.startedAt;
-  const line = { ...requestFields(services, exchange.context), status, ...(code === '' ? {} : { code }), ms };
-  services.log.info(line, 'request');
+  const { tokenService } = exchange;
+  const line = {
+    ...requestFields(services, exchange.context),
+    ...(tokenService === '' ? {} : { token_found: true, target_service: tokenService }),
+    status,
+    ...(code === '' ? {} : { code }),
+    ms,
+  };
+  services.log.info(line, tokenService === '' ? 'request' : `request token_found=true service=${tokenService}`);
 }
 
 function requestFields(services: RequestLogServices, context: RequestContext) {

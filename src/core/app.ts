@@ -150,6 +150,7 @@ export class App extends Answers<Exchange> {
       startedAt: context.readAt,
       flight,
       open: true,
+      tokenService: '',
       onAbort: undefined,
       socketContext,
     };

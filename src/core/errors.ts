@@ -160,6 +160,8 @@ export type ErrorOptions = {
   readonly headers?: readonly (readonly [string, string])[];
   /** The underlying failure, for the log. */
   readonly cause?: unknown;
+  /** The service whose token is concerned, for the log. */
+  readonly service?: string;
 };
 
 /**
@@ -173,6 +175,7 @@ export class SallyportError extends Error {
   readonly retryAfterS: number | undefined;
   readonly loginUrl: string | undefined;
   readonly headers: readonly (readonly [string, string])[];
+  readonly service: string | undefined;
 
   constructor(code: ErrorCode, options: ErrorOptions = {}) {
     super(options.detail === undefined ? code : `${code}: ${options.detail}`, { cause: options.cause });
@@ -183,6 +186,7 @@ export class SallyportError extends Error {
     this.retryAfterS = options.retryAfterS;
     this.loginUrl = options.loginUrl;
     this.headers = options.headers ?? [];
+    this.service = options.service;
   }
 
   /** HTTP status of this error's code. */

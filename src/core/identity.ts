@@ -16,6 +16,8 @@ export type IdentityHeaders = {
   readonly names: readonly string[];
   /** The headers of a session; built once for each decoded session, not for each request. */
   build(source: IdentitySource): HeaderList;
+  /** The same list with another bearer token wherever it holds the session's; empty = none. */
+  withToken(headers: HeaderList, token: string): HeaderList;
 };
 
 type ValueOf = (source: IdentitySource) => string;
@@ -30,6 +32,9 @@ export function compileIdentityHeaders(
   events: { onOversize(bytes: number): void; onControl(name: string): void },
 ): IdentityHeaders {
   const compiled = headers.map((header) => ({ name: header.name, readValue: compileValue(header.source) }));
+  const tokens = headers.flatMap(({ source }, at) =>
+    source.kind === 'token' ? [{ at: 2 * at + 1, raw: source.raw }] : [],
+  );
   let warned = false;
   return {
     blank: compiled.flatMap(({ name }) => [name, '']),
@@ -51,6 +56,12 @@ export function compileIdentityHeaders(
         events.onOversize(bytes);
       }
       return list;
+    },
+    withToken(list, token) {
+      if (tokens.length === 0) return list;
+      const copy = [...list];
+      for (const { at, raw } of tokens) copy[at] = raw || token === '' ? token : `Bearer ${token}`;
+      return copy;
     },
   };
 }

@@ -29,6 +29,17 @@ export const systemTimers: Timers = {
   },
 };
 
+/** What a promise resolves to, or undefined if that takes longer than `ms`; it goes on all the same. */
+export async function within<Value>(timers: Timers, ms: number, promise: Promise<Value>): Promise<Value | undefined> {
+  const { promise: late, resolve } = Promise.withResolvers<undefined>();
+  const cancel = timers.schedule(Math.max(0, ms), () => resolve(undefined));
+  try {
+    return await Promise.race([promise, late]);
+  } finally {
+    cancel();
+  }
+}
+
 /** Changes are asked for as often, in case that the store tells of none. */
 export const LEASE_POLL_MS = 250;
 

@@ -83,6 +83,12 @@ export const LIMITS = {
   refreshForcedIntervalMs: 10_000,
   /** How long a lease outlasts the total deadline of the provider's calls (D-19). */
   leaseSlackMs: 5_000,
+  /** Sessions and callers whose token of one service is remembered in one process; others find it in the store. */
+  serviceTokensMax: 20_000,
+  /** The same: length of these tokens together. */
+  serviceTokensMaxChars: 33_554_432,
+  /** How long a login waits for tokens of services. */
+  eagerTokensMs: 3_000,
   /** How long a refreshed token waits for a store that is down before it is given up. */
   refreshStoreMs: 60_000,
   /** Name and value of one cookie that we set. */

@@ -29,6 +29,8 @@ export type Metrics = {
   readonly logouts: Counter<'kind'>;
   /** Refreshes by outcome: `renewed`, `kept_<error code>`, `ended`, `superseded`. */
   readonly refreshes: Counter<'idp' | 'outcome'>;
+  /** Looks for the token of a service that was not kept, by outcome: `ok` or an error code. */
+  readonly serviceTokens: Counter<'service' | 'outcome'>;
   /** Refreshes under way in this process. */
   readonly refreshesInFlight: Gauge;
   /** Numbers of the front end (SPEC §13). */
@@ -127,8 +129,16 @@ function createHotCounters(): HotCounters {
   };
 }
 
-function createRefreshMetrics(registers: Registry[]): Pick<Metrics, 'refreshes' | 'refreshesInFlight'> {
+function createRefreshMetrics(
+  registers: Registry[],
+): Pick<Metrics, 'refreshes' | 'refreshesInFlight' | 'serviceTokens'> {
   return {
+    serviceTokens: new Counter({
+      name: 'sallyport_service_tokens_total',
+      help: 'Looks for tokens of services by outcome',
+      labelNames: ['service', 'outcome'],
+      registers,
+    }),
     refreshes: new Counter({
       name: 'sallyport_refreshes_total',
       help: 'Token refreshes by outcome',

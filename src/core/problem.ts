@@ -21,6 +21,8 @@ export type Problem = {
   readonly loginUrl?: string | undefined;
   readonly retryAfterS?: number | undefined;
   readonly headers?: HeaderPairs;
+  /** The service whose token is concerned, for the log. */
+  readonly service?: string | undefined;
   /** A person is looking: a page instead of JSON. */
   readonly navigation: boolean;
   readonly site: SiteRuntime | undefined;
@@ -160,8 +162,8 @@ function compileProblem(
 
 /** The public face of an operating error, for `Replies.problem`. */
 export function problemOf(error: SallyportError, navigation: boolean, site: SiteRuntime | undefined): Problem {
-  const { code, publicDetail, loginUrl, retryAfterS, headers } = error;
-  return { code, detail: publicDetail, loginUrl, retryAfterS, headers, navigation, site };
+  const { code, publicDetail, loginUrl, retryAfterS, headers, service } = error;
+  return { code, detail: publicDetail, loginUrl, retryAfterS, headers, service, navigation, site };
 }
 
 function problemBody(context: RequestContext, problem: Problem, status: number, title: string): object {

@@ -116,3 +116,42 @@ export type BearerTokens = {
   /** The same of a token that is bound to a key, with the proof of it. */
   checkBound(presented: PresentedToken): BearerResult | Promise<BearerResult>;
 };
+
+/** A service's token, ready to be sent. */
+export type ServiceToken = {
+  readonly kind: 'token';
+  /** Value of Authorization; empty for a service that gets no token. */
+  readonly authorization: string;
+  /** Identity headers with this token in the place of the session's own. @param headers those of the session. */
+  headersWith(headers: HeaderList): HeaderList;
+};
+
+/** Asking for a token found that the session is over; `reason` is for the log. */
+export type SessionOver = { readonly kind: 'ended'; readonly reason: string };
+
+/** Tokens of services (SPEC §9, D-38). */
+export type Tokens = {
+  /**
+   * The token that a service gets of a session or bearer caller: direct if one is kept and fresh; else a promise, for
+   * at most `refresh.wait_max`. Leaving early harms nothing.
+   * @param handle of the session; empty for a bearer caller.
+   * @param service a name of the configuration.
+   * @param staleForS the session's own token has expired and cannot be renewed for so long (D-06); else 0.
+   * @throws now or by rejection: no_token_available, token_audience_mismatch, idp_bad_response, idp_unavailable,
+   * store_unavailable.
+   */
+  ensure(
+    handle: string,
+    session: Session,
+    service: string,
+    staleForS: number,
+  ): ServiceToken | SessionOver | Promise<ServiceToken | SessionOver>;
+};
+
+/** Tokens of services, and what a server does with them besides asking. */
+export type ServiceTokens = Tokens & {
+  /** Obtain the eager ones of a new session, in parallel, within LIMITS.eagerTokensMs; never fails (D-21). */
+  prefetch(handle: string, session: Session): Promise<void>;
+  /** Waits for attempts under way, so that no refresh token is lost; begins no more. */
+  close(): Promise<void>;
+};

@@ -90,7 +90,7 @@ export type SessionDescription = {
 };
 
 /** Which sealed part of a record; the field name is bound into the ciphertext. */
-export type SealedPart = 'h' | 'c';
+export type SealedPart = 'h' | 'c' | `t:${string}`;
 
 const HANDLE_PATTERN = /^[A-Za-z0-9_-]{43}$/;
 

@@ -74,10 +74,11 @@ export type SessionEnd = {
 export type OnceKind = 'state' | 'jti';
 
 /**
- * What a lease is for: `grant` = whoever spends the refresh token of a session (D-19); `restore` = whoever made a new
- * session of its refresh cookie, or ended it so that nobody may.
+ * What a lease is for (D-19): `grant` = whoever spends the refresh token of a session; `t:<hash>` = whoever obtains the
+ * service token of that field without it; `restore` = whoever made a new session of its refresh cookie, or ended it so
+ * that nobody may.
  */
-export type LeaseName = 'grant' | 'restore';
+export type LeaseName = 'grant' | 'restore' | `t:${string}`;
 
 /**
  * Locks of sessions with an owner and an end (D-19), in the slot of their session. Both methods throw

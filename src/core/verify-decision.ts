@@ -10,6 +10,9 @@ export type Decision =
   | { readonly kind: 'login'; readonly location: string; readonly site: SiteRuntime; readonly expireCookie: boolean }
   | Denial;
 
+/** A decision, now or later. */
+export type Deciding = Decision | Promise<Decision>;
+
 /** A refusal. `reason` is for the log; the world sees the code. */
 export type Denial = {
   readonly kind: 'deny';
@@ -33,4 +36,17 @@ export type Denial = {
 export function denyBearer(refusal: BearerRefusal, site: SiteRuntime, navigation: boolean): Denial {
   const { code, reason, description, challenge = `, error_description="${description}"`, nonce } = refusal;
   return { kind: 'deny', code, reason, site, navigation, expireCookie: false, challenge, allow: '', nonce };
+}
+
+/** Refuse. @param reason for the log. */
+export function deny(
+  code: ErrorCode,
+  reason: string,
+  site: SiteRuntime | undefined,
+  navigation: boolean,
+  challenge = '',
+  expireCookie = false,
+  allow = '',
+): Denial {
+  return { kind: 'deny', code, reason, site, navigation, expireCookie, challenge, allow };
 }

@@ -9,35 +9,45 @@ export type VerifyOptions = {
   /** The URL's own rule, then the profile's. */
   readonly rules: readonly AccessRule[];
   readonly onFail: 'auto' | '401' | '302' | undefined;
+  /** Whose token the answer carries; undefined = that of the route. */
+  readonly service: string | undefined;
 };
 
 /** Parses the raw query of the exact verify path; the problem is for the log and the answer's detail. */
 export type VerifyOptionsParser = (query: string) => VerifyOptions | { readonly problem: string };
 
-const NO_OPTIONS: VerifyOptions = { rules: [], onFail: undefined };
+const NO_OPTIONS: VerifyOptions = { rules: [], onFail: undefined, service: undefined };
 // It is repeated inside a quoted string of WWW-Authenticate (RFC 9470 §3): nothing may end that string early.
 const ACR_VALUE = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
-const KNOWN: ReadonlySet<string> = new Set(['roles', 'groups', 'scopes', 'acr', 'on_fail', 'profile']);
+const KNOWN: ReadonlySet<string> = new Set(['roles', 'groups', 'scopes', 'acr', 'on_fail', 'profile', 'service']);
 
 /**
  * Compile the parser of verify options. Results are remembered by the raw query, because a gateway sends the same few
  * for ever; a full memory is emptied, so that a caller with ever new queries costs no more than a parse each.
  */
-export function compileVerifyOptions(profiles: readonly VerifyProfile[]): VerifyOptionsParser {
-  const byName = new Map(profiles.map((profile) => [profile.name, profile]));
+export function compileVerifyOptions(config: {
+  readonly verify: { readonly profiles: readonly VerifyProfile[] };
+  readonly services: readonly { readonly name: string }[];
+}): VerifyOptionsParser {
+  const byName = new Map(config.verify.profiles.map((profile) => [profile.name, profile]));
+  const services = config.services.map(({ name }) => name);
   const memo = new Map<string, ReturnType<VerifyOptionsParser>>();
   return (query) => {
     if (query === '') return NO_OPTIONS;
     const known = memo.get(query);
     if (known !== undefined) return known;
     if (memo.size >= LIMITS.verifyOptionsMax) memo.clear();
-    const parsed = parseOptions(query, byName);
+    const parsed = parseOptions(query, byName, services);
     memo.set(query, parsed);
     return parsed;
   };
 }
 
-function parseOptions(query: string, profiles: ReadonlyMap<string, VerifyProfile>): ReturnType<VerifyOptionsParser> {
+function parseOptions(
+  query: string,
+  profiles: ReadonlyMap<string, VerifyProfile>,
+  services: readonly string[],
+): ReturnType<VerifyOptionsParser> {
   let values: ReadonlyMap<string, string>;
   try {
     values = parseForm(query);
@@ -58,7 +68,9 @@ function parseOptions(query: string, profiles: ReadonlyMap<string, VerifyProfile
   const profile = name === undefined ? undefined : profiles.get(name);
   if (name !== undefined && profile === undefined) return { problem: 'unknown profile' };
   if (profile !== undefined) rules.push(profile);
-  return { rules, onFail: onFail ?? profile?.onFail };
+  const service = values.get('service') ?? profile?.service;
+  if (service !== undefined && !services.includes(service)) return { problem: 'unknown service' };
+  return { rules, onFail: onFail ?? profile?.onFail, service };
 }
 
 /** The rule of `roles`, `groups`, `scopes`, `acr`; undefined if one of them is given but empty. */

@@ -9,7 +9,7 @@ import { PROBLEM_DUPLICATE, PROBLEM_FORWARDED } from './context-problems.ts';
 import { CONFLICTING_HANDLE, findHandle, NO_HANDLE } from './cookie.ts';
 import { equalSecret } from './crypto.ts';
 import type { CsrfProofs } from './csrf.ts';
-import { type ErrorCode, SallyportError } from './errors.ts';
+import { SallyportError } from './errors.ts';
 import type { Freshness, Renewal } from './freshness.ts';
 import type { IdentityHeaders } from './identity.ts';
 import { isNavigation, isPreflight, isUnsafeMethod, originProblem } from './origin.ts';
@@ -17,12 +17,13 @@ import { AMBIGUOUS, canonicalPath, isCleanTarget } from './path.ts';
 import type { ReturnToCheck } from './return-to.ts';
 import { findSessionProblem, isAddressAllowed, isOpaqueHost, loginLocation } from './route-access.ts';
 import type { CompiledRoute, RouteMatch, RouteTable } from './routes.ts';
-import type { BearerResult, BearerTokens, Session, Sessions } from './services.ts';
+import type { BearerResult, BearerTokens, Session, Sessions, Tokens } from './services.ts';
 import type { SessionBinding } from './session-binding.ts';
 import { canonicalHost, type SiteRuntime, type SiteTable } from './sites.ts';
-import { type Decision, type Denial, denyBearer } from './verify-decision.ts';
+import { type Deciding, type Decision, deny, denyBearer } from './verify-decision.ts';
 import { isMethodToken, isOwnPath, schemeOf } from './verify-forwarded.ts';
 import type { VerifyOptions, VerifyOptionsParser } from './verify-options.ts';
+import { type Asker, allowWithToken } from './verify-service.ts';
 
 /** What verify works with; all of it made at start. */
 export type VerifyServices = {
@@ -31,6 +32,7 @@ export type VerifyServices = {
   readonly routes: RouteTable;
   readonly sessions: Sessions;
   readonly freshness: Freshness;
+  readonly tokens: Tokens;
   /** Absent: bearer tokens are not accepted, and the Authorization header is ignored. */
   readonly bearer?: BearerTokens | undefined;
   /** Absent: sessions are tied to nothing. */
@@ -75,11 +77,7 @@ export const NO_BEARER = 'no_bearer';
  * look-up and the wait for a new token, which may be promises.
  * @throws never for what a client sends; `store_unavailable` and `idp_unavailable` reject the promise.
  */
-export function verify(
-  context: RequestContext,
-  entry: VerifyEntry,
-  services: VerifyServices,
-): Decision | Promise<Decision> {
+export function verify(context: RequestContext, entry: VerifyEntry, services: VerifyServices): Deciding {
   if (!entry.allPeersTrusted && !context.trusted) return deny('untrusted_proxy', 'peer', undefined, false);
   const { sharedSecret } = services.config.verify;
   if (sharedSecret !== undefined && !equalSecret(context.gatewaySecret, sharedSecret)) {
@@ -140,7 +138,7 @@ function openInquiry(
   return { context, site, options, route, method, handshake, isPublic };
 }
 
-function decide(inquiry: Inquiry, services: VerifyServices): Decision | Promise<Decision> {
+function decide(inquiry: Inquiry, services: VerifyServices): Deciding {
   const { context, site, route, method } = inquiry;
   if (isPreflight(method, context)) return { kind: 'allow', headers: services.identity.blank };
   if (route !== undefined && !isAddressAllowed(route, context, services.trusted)) {
@@ -176,7 +174,7 @@ function judge(
   session: Session | undefined,
   now: number,
   services: VerifyServices,
-): Decision | Promise<Decision> {
+): Deciding {
   const { freshness } = services;
   if (session === undefined) return withoutSession(inquiry, 'unknown_session', services);
   const unusable = findSessionProblem(session, inquiry.site, now);
@@ -186,43 +184,53 @@ function judge(
     const ended = services.binding?.end(session, inquiry.context, foreign);
     return Promise.resolve(ended).then(() => withoutSession(inquiry, foreign, services));
   }
-  if (freshness.isFresh(handle, session, now)) return judgeUsable(inquiry, session, now, services);
-  return freshness.renew(handle, session).then((renewal) => judgeRenewal(inquiry, renewal, services));
+  if (freshness.isFresh(handle, session, now))
+    return judgeUsable(inquiry, { handle, session, staleForS: 0 }, now, services);
+  return freshness.renew(handle, session).then((renewal) => judgeRenewal(inquiry, handle, renewal, services));
 }
 
 /** The token had expired (D-06). */
-function judgeRenewal(inquiry: Inquiry, renewal: Renewal, services: VerifyServices): Decision {
+function judgeRenewal(inquiry: Inquiry, handle: string, renewal: Renewal, services: VerifyServices): Deciding {
   if (renewal.kind === 'ended') return withoutSession(inquiry, renewal.reason, services);
   if (renewal.kind === 'stale' && services.config.verify.expiredToken === 'unavailable') {
     throw new SallyportError('idp_unavailable', { detail: 'token_expired', retryAfterS: renewal.retryAfterS });
   }
-  return judgeUsable(inquiry, renewal.session, services.clock.now(), services);
+  const staleForS = renewal.kind === 'stale' ? renewal.retryAfterS : 0;
+  return judgeUsable(inquiry, { handle, session: renewal.session, staleForS }, services.clock.now(), services);
 }
 
-function judgeUsable(inquiry: Inquiry, session: Session, now: number, services: VerifyServices): Decision {
+function judgeUsable(inquiry: Inquiry, asker: Asker, now: number, services: VerifyServices): Deciding {
   const { context, site, method } = inquiry;
-  const problem = csrfProblem(inquiry, session, services);
+  const problem = csrfProblem(inquiry, asker.session, services);
   if (problem !== undefined) return deny('csrf_failed', problem, site, isNavigation(method, context));
-  return admit(inquiry, session, true, now, services);
+  return admit(inquiry, asker, now, services);
 }
 
 /** No CSRF rule: no browser attaches a bearer token by itself. No redirect: its bearer has no use for our login. */
-function judgeBearer(inquiry: Inquiry, result: BearerResult, services: VerifyServices): Decision {
-  if (result.kind === 'caller') return admit(inquiry, result.session, false, services.clock.now(), services);
+function judgeBearer(inquiry: Inquiry, result: BearerResult, services: VerifyServices): Deciding {
+  if (result.kind === 'caller') {
+    const asker = { handle: '', session: result.session, staleForS: 0 };
+    return admit(inquiry, asker, services.clock.now(), services);
+  }
   const { context, site, method } = inquiry;
   return denyBearer(result, site, isNavigation(method, context));
 }
 
-/** It is known who asks: may they pass? `canLogin`: a step-up may be a redirect. */
-function admit(inquiry: Inquiry, session: Session, canLogin: boolean, now: number, services: VerifyServices): Decision {
+/** It is known who asks: may they pass? A session (it has a handle) can be led to a step-up. */
+function admit(inquiry: Inquiry, asker: Asker, now: number, services: VerifyServices): Deciding {
   const { options, route } = inquiry;
+  const { session } = asker;
+  const canLogin = asker.handle !== '';
   for (const rule of options.rules) {
     const denied = findAccessProblem(session, rule, now);
     if (denied !== undefined) return refuseAccess(inquiry, denied, rule, canLogin, services);
   }
   const denied = route === undefined ? undefined : findAccessProblem(session, route.rule, now);
   if (route !== undefined && denied !== undefined) return refuseAccess(inquiry, denied, route.rule, canLogin, services);
-  return { kind: 'allow', headers: route?.route.identityHeaders === false ? services.identity.blank : session.headers };
+  if (route?.route.identityHeaders === false) return { kind: 'allow', headers: services.identity.blank };
+  const service = options.service ?? route?.route.service;
+  if (service === undefined) return { kind: 'allow', headers: session.headers };
+  return allowWithToken(asker, service, services, (reason) => withoutSession(inquiry, reason, services));
 }
 
 function csrfProblem(inquiry: Inquiry, { locator }: Session, services: VerifyServices): string | undefined {
@@ -285,16 +293,4 @@ function login(inquiry: Inquiry, services: VerifyServices, extra: string, expire
   const { context, site } = inquiry;
   const original = `${site.scheme}://${canonicalHost(context.forwardedHost, site.scheme)}${context.forwardedUri}`;
   return { kind: 'login', location: loginLocation(site, original, services.returnTo, extra), site, expireCookie };
-}
-
-function deny(
-  code: ErrorCode,
-  reason: string,
-  site: SiteRuntime | undefined,
-  navigation: boolean,
-  challenge = '',
-  expireCookie = false,
-  allow = '',
-): Denial {
-  return { kind: 'deny', code, reason, site, navigation, expireCookie, challenge, allow };
 }

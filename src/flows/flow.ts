@@ -12,7 +12,7 @@ import type { Metrics } from '../core/metrics.ts';
 import type { Replies } from '../core/problem.ts';
 import type { RateLimiter } from '../core/rate-limit.ts';
 import type { ReturnToCheck } from '../core/return-to.ts';
-import type { Session, Sessions } from '../core/services.ts';
+import type { ServiceTokens, Session, Sessions } from '../core/services.ts';
 import { locatorOf } from '../core/session.ts';
 import type { SessionBinding } from '../core/session-binding.ts';
 import type { CookieWriter } from '../core/set-cookie.ts';
@@ -46,6 +46,7 @@ export type FlowServices = {
   readonly clock: Clock;
   readonly idps: ReadonlyMap<string, IdpRuntime>;
   readonly refresh: Refresh;
+  readonly tokens: Pick<ServiceTokens, 'prefetch'>;
   readonly returnTo: ReturnToCheck;
   readonly replies: Replies;
   readonly cookies: ReadonlyMap<string, SiteCookies>;

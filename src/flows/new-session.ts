@@ -48,6 +48,7 @@ export async function openSession(
       session: created.session.publicId,
       client_ip: request.clientIp,
     });
+    await services.tokens.prefetch(created.handle, created.session);
     return created;
   } catch (error) {
     // Nobody will ever use these tokens: take them back (CB-087).

@@ -65,7 +65,7 @@ export type Flight = {
 type Step = FlightEnd | undefined;
 
 /** What must be left of a lease besides the call itself when the call begins: time to store its result. */
-const LEASE_MARGIN_MS = 1_000;
+export const LEASE_MARGIN_MS = 1_000;
 
 /**
  * Renew the token of a session, or wait for whoever is at it (D-19). Only the holder of the lease spends the refresh
@@ -122,7 +122,7 @@ async function spend(
     if (!lease.hasLeft(flight.callMs + LEASE_MARGIN_MS)) return undefined;
     const answer = await flight.grant(record, token, clock.now());
     if (answer.kind === 'granted') return take(flight, services, record, answer);
-    if (answer.kind === 'refused') return end(flight, services, record, 'failed', 'invalid_grant');
+    if (answer.kind === 'refused') return endSession(flight, services, record, 'failed', 'invalid_grant');
     if (attempt > 1 || !answer.mayRepeat || !lease.hasLeft(flight.callMs + LEASE_MARGIN_MS)) {
       return keep(flight, services, record, answer.error);
     }
@@ -149,12 +149,12 @@ async function take(
   if (rotated.kind !== 'written') return lose(flight, services, rotated.kind, [refreshToken]);
   const tokens = await readAnswer(answer);
   if (tokens instanceof SubjectChangedError) {
-    return end(flight, services, rotated.record, 'failed', 'subject_changed', refreshToken);
+    return endSession(flight, services, rotated.record, 'failed', 'subject_changed', refreshToken);
   }
   if (tokens instanceof Error) return keep(flight, services, rotated.record, tokens);
   const denial = findLoginDenial(tokens.principal, allow);
   if (denial !== undefined) {
-    return end(flight, services, rotated.record, 'denied', `login.allow: ${denial}`, refreshToken);
+    return endSession(flight, services, rotated.record, 'denied', `login.allow: ${denial}`, refreshToken);
   }
   const { idToken = rotated.record.cold.idToken, ...fresh } = tokens;
   const change = {
@@ -211,14 +211,14 @@ async function keep(flight: Flight, services: FlightServices, record: RefreshRec
  * read. After that nobody can renew it, and the rest can go without a guard.
  * @param obtained a refresh token of the provider's answer, to be taken back.
  */
-async function end(
-  flight: Flight,
-  services: FlightServices,
+export async function endSession(
+  flight: Pick<Flight, 'handle' | 'session'>,
+  services: Pick<FlightServices, 'records' | 'sessions' | 'events' | 'revoke'>,
   record: RefreshRecord,
   cause: EndCause,
   reason: string,
   obtained?: string,
-): Promise<Step> {
+): Promise<Extract<FlightEnd, { kind: 'ended' }> | undefined> {
   const { records, sessions, events } = services;
   const { handle, session } = flight;
   const cold = { ...record.cold, refreshToken: undefined };

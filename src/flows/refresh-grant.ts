@@ -38,21 +38,40 @@ const BROKEN: ReadonlySet<string> = new Set(['ECONNRESET', 'EPIPE', 'UND_ERR_SOC
 /** The grant of one provider, through oauth4webapi. */
 export function createGrant(runtime: IdpRuntime): Grant {
   return async (basis, refreshToken, now) => {
-    try {
-      const params = { grant_type: 'refresh_token', refresh_token: refreshToken };
-      const dpop = keyOf(basis);
-      const response = await callAsClient(runtime, { endpoint: 'token', params, dpop });
-      const rotated = response.status === 200 ? await findRefreshToken(response.clone()) : undefined;
-      if (response.status !== 200) return await readRefusal(runtime, response);
-      return {
-        kind: 'granted',
-        refreshToken: rotated ?? refreshToken,
-        read: () => readTokens(runtime, basis, response, now),
-      };
-    } catch (error) {
-      return { kind: 'failed', error: classifyTokenError(error), mayRepeat: isBroken(error) };
-    }
+    const answer = await spendRefreshToken(runtime, basis, refreshToken, {});
+    if (answer.kind === 'refused') return answer;
+    if (answer.kind === 'failed') return { ...answer, error: classifyTokenError(answer.error) };
+    const { response, refreshToken: next } = answer;
+    return { kind: 'granted', refreshToken: next, read: () => readTokens(runtime, basis, response, now) };
   };
+}
+
+/** What came of sending a refresh token, its answer not read yet. */
+export type SpendAnswer =
+  | { readonly kind: 'granted'; readonly refreshToken: string; readonly response: Response }
+  | { readonly kind: 'refused' }
+  /** `error` as it was thrown. */
+  | { readonly kind: 'failed'; readonly error: unknown; readonly mayRepeat: boolean };
+
+/**
+ * Send a refresh token once; never throws.
+ * @param parameters which token is wanted, where it is not the session's own (RFC 8707 §2.2).
+ */
+export async function spendRefreshToken(
+  runtime: IdpRuntime,
+  basis: GrantBasis,
+  refreshToken: string,
+  parameters: Readonly<Record<string, string>>,
+): Promise<SpendAnswer> {
+  try {
+    const params = { ...parameters, grant_type: 'refresh_token', refresh_token: refreshToken };
+    const response = await callAsClient(runtime, { endpoint: 'token', params, dpop: keyOf(basis) });
+    const rotated = response.status === 200 ? await findRefreshToken(response.clone()) : undefined;
+    if (response.status !== 200) return await readRefusal(runtime, response);
+    return { kind: 'granted', refreshToken: rotated ?? refreshToken, response };
+  } catch (error) {
+    return { kind: 'failed', error, mayRepeat: isBroken(error) };
+  }
 }
 
 /** The new refresh token of an answer, whatever else is wrong with it: the old one may be spent already. */
@@ -66,13 +85,13 @@ async function findRefreshToken(response: Response): Promise<string | undefined>
   }
 }
 
-async function readRefusal(runtime: IdpRuntime, response: Response): Promise<GrantAnswer> {
+async function readRefusal(runtime: IdpRuntime, response: Response): Promise<SpendAnswer> {
   try {
     await oauth.processRefreshTokenResponse(runtime.metadata(), runtime.client(), response);
     throw new SallyportError('idp_bad_response', { detail: `the token endpoint answered ${response.status}` });
   } catch (error) {
     if (error instanceof oauth.ResponseBodyError && error.error === 'invalid_grant') return { kind: 'refused' };
-    return { kind: 'failed', error: classifyTokenError(error), mayRepeat: false };
+    return { kind: 'failed', error, mayRepeat: false };
   }
 }
 
@@ -174,7 +193,8 @@ function isAway(error: unknown): boolean {
   return isSallyportError(error) && (error.code === 'idp_unavailable' || error.code === 'service_timeout');
 }
 
-function isBroken(error: unknown): boolean {
+/** True for a connection that broke under a request. */
+export function isBroken(error: unknown): boolean {
   for (let cause: unknown = error; cause instanceof Error; cause = cause.cause) {
     const { code } = cause as Error & { code?: unknown };
     if (typeof code === 'string' && BROKEN.has(code)) return true;

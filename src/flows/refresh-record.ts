@@ -14,6 +14,8 @@ export type RefreshRecord = {
   readonly hot: SessionHot;
   readonly cold: SessionCold;
   readonly backoff: Backoff;
+  /** Sealed service tokens by field hash. */
+  readonly tokens: ReadonlyMap<string, Buffer>;
 };
 
 /** A change of the record; absent members stay as they are. */
@@ -74,9 +76,9 @@ async function readRecord(
   const hot = openPart(ring, handle, locator, 'h', stored.hot) as SessionHot | undefined;
   const cold = stored.cold && (openPart(ring, handle, locator, 'c', stored.cold) as SessionCold | undefined);
   if (hot === undefined) return undefined;
-  const { revision } = stored;
+  const { revision, tokens } = stored;
   const none: SessionCold = { refreshToken: undefined, idToken: undefined };
-  return { revision, hot, cold: cold ?? none, backoff: parseBackoff(stored.backoff) };
+  return { revision, hot, cold: cold ?? none, backoff: parseBackoff(stored.backoff), tokens };
 }
 
 async function writeRecord(

@@ -13,6 +13,7 @@ import type { IdpRuntime } from './idp.ts';
 import { createRefresh } from './refresh.ts';
 import { createFlightEvents } from './refresh-events.ts';
 import { createGrant } from './refresh-grant.ts';
+import { callMsOf } from './token-endpoint.ts';
 import { revokeInBackground } from './tokens.ts';
 
 /** The parts of a server that a refresh works with. */
@@ -35,12 +36,7 @@ export function connectRefresh(parts: RefreshParts): Refresh {
   const providers = new Map(
     parts.idps.map((runtime) => [
       runtime.idp.name,
-      // A provider may want its nonce in the proof: then a call is two requests.
-      {
-        runtime,
-        grant: createGrant(runtime),
-        callMs: runtime.idp.timeout.totalMs * (runtime.idp.dpop === 'require' ? 2 : 1),
-      },
+      { runtime, grant: createGrant(runtime), callMs: callMsOf(runtime) },
     ]),
   );
   return createRefresh({

@@ -1,12 +1,13 @@
 import { isSallyportError } from '../core/errors.ts';
 import type { Refresh, Renewal } from '../core/freshness.ts';
 import type { IdentityHeaders } from '../core/identity.ts';
-import { createChangeWaiter, type Timers } from '../core/lease.ts';
+import { createChangeWaiter, type Timers, within } from '../core/lease.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
 import type { Session, Sessions } from '../core/services.ts';
 import type { SessionHot } from '../core/session.ts';
 import { createSweep } from '../core/sweep.ts';
+import { renewalTime } from './refresh-due.ts';
 import { type Flight, type FlightEnd, type FlightServices, runFlight } from './refresh-flight.ts';
 import type { Grant } from './refresh-grant.ts';
 import { createRefreshRecords, type RecordServices } from './refresh-record.ts';
@@ -69,14 +70,14 @@ class RefreshService implements Refresh {
   }
 
   async renew(handle: string, session: Session): Promise<Renewal> {
-    const { clock, settings } = this.#services;
+    const { clock, settings, timers } = this.#services;
     const deadline = clock.now() + settings.waitMaxMs;
     for (let current = session; ; ) {
       const now = clock.now();
       const pauseMs = this.#pauseOf(session.locator, now);
       const flight = pauseMs > 0 ? undefined : this.#join(handle, current);
       if (flight === undefined) return this.#stale(current, pauseMs);
-      const end = await this.#within(flight, deadline - now);
+      const end = await within(timers, deadline - now, flight);
       const found = await this.#outcome(handle, current, end);
       if (found.kind !== 'stale' || end?.kind !== 'renewed') return found;
       // Somebody's new token that has expired by now: once more, if it is another one.
@@ -86,13 +87,13 @@ class RefreshService implements Refresh {
   }
 
   async force(handle: string, session: Session): Promise<Renewal> {
-    const { clock, settings } = this.#services;
+    const { clock, settings, timers } = this.#services;
     const now = clock.now();
     if (now >= session.hot.tokenExpiresAt) return this.renew(handle, session);
     const isNew = now < session.hot.tokenIssuedAt + LIMITS.refreshForcedIntervalMs;
     if (!session.hot.renewable || isNew || this.#pauseOf(session.locator, now) > 0) return { kind: 'fresh', session };
     const flight = this.#join(handle, session, ({ accessToken }) => accessToken === session.hot.accessToken);
-    const end = flight && (await this.#within(flight, settings.waitMaxMs));
+    const end = flight && (await within(timers, settings.waitMaxMs, flight));
     if (end?.kind === 'renewed' || end?.kind === 'ended') return this.#outcome(handle, session, end);
     return clock.now() < session.hot.tokenExpiresAt ? { kind: 'fresh', session } : this.#stale(session, 0);
   }
@@ -170,30 +171,7 @@ class RefreshService implements Refresh {
     return until === undefined ? 0 : Math.max(0, until - now);
   }
 
-  /**
-   * From when on a token is renewed: the lead before its end, longer by the session's share of the jitter, at most half
-   * of the token's life; never right after it came.
-   */
   #isDue(locator: string, hot: SessionHot, now: number): boolean {
-    const { leadMs, jitterMs } = this.#services.settings;
-    const lifeMs = hot.tokenExpiresAt - hot.tokenIssuedAt;
-    const ownLeadMs = Math.min(leadMs + jitterMs * shareOf(locator), lifeMs / 2);
-    return now >= Math.max(hot.tokenExpiresAt - ownLeadMs, hot.tokenIssuedAt + LIMITS.refreshIntervalMinMs);
+    return now >= renewalTime(this.#services.settings, locator, hot.tokenIssuedAt, hot.tokenExpiresAt);
   }
-
-  /** Undefined if it takes longer; it goes on all the same. */
-  async #within(flight: Promise<FlightEnd>, ms: number): Promise<FlightEnd | undefined> {
-    const { promise, resolve } = Promise.withResolvers<undefined>();
-    const cancel = this.#services.timers.schedule(Math.max(0, ms), () => resolve(undefined));
-    try {
-      return await Promise.race([flight, promise]);
-    } finally {
-      cancel();
-    }
-  }
-}
-
-/** From 0 to 1, the same in every process: locators are hashes. */
-function shareOf(locator: string): number {
-  return ((locator.charCodeAt(0) * 64 + locator.charCodeAt(1)) % 97) / 96;
 }

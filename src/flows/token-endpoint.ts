@@ -77,3 +77,8 @@ export function checkTokenType(tokenType: string, dpop: DpopKey | undefined): vo
   const detail = dpop === undefined ? 'not a bearer token' : 'the token is not bound to the key that was proven';
   throw new SallyportError('idp_bad_response', { detail });
 }
+
+/** How long one of these calls may last, ms: it is two requests where a provider may want its nonce in the proof. */
+export function callMsOf({ idp }: IdpRuntime): number {
+  return idp.timeout.totalMs * (idp.dpop === 'require' ? 2 : 1);
+}

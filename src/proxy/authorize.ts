@@ -1,4 +1,5 @@
 import { findAccessProblem } from '../core/access.ts';
+import type { BaseExchange } from '../core/app-exchange.ts';
 import { askBearer } from '../core/bearer-request.ts';
 import type { RequestContext } from '../core/context.ts';
 import { CONFLICTING_HANDLE, findHandle, NO_HANDLE } from '../core/cookie.ts';
@@ -7,7 +8,7 @@ import type { Renewal } from '../core/freshness.ts';
 import { isNavigation, isUnsafeMethod, originProblem } from '../core/origin.ts';
 import { findSessionProblem, isAddressAllowed, loginLocation } from '../core/route-access.ts';
 import type { CompiledRoute } from '../core/routes.ts';
-import type { BearerResult, Session } from '../core/services.ts';
+import type { BearerResult, ServiceToken, Session } from '../core/services.ts';
 import { compileSessionCookie } from '../core/set-cookie.ts';
 import type { SiteRuntime } from '../core/sites.ts';
 import type { VerifyServices } from '../core/verify.ts';
@@ -28,17 +29,18 @@ export type Verdict =
   | {
       readonly kind: 'pass';
       readonly session: Session | undefined;
-      /** The session's token has expired and cannot be renewed now; try again after so long. */
-      readonly staleForS?: number;
+      /** What the service gets; undefined for whoever is anonymous. */
+      readonly token: ServiceToken | undefined;
     }
   | { readonly kind: 'login'; readonly location: string };
 
-const ANONYMOUS: Verdict = { kind: 'pass', session: undefined };
+const ANONYMOUS: Verdict = { kind: 'pass', session: undefined, token: undefined };
 
 /**
  * Decide whether a proxied request may go on (R-140), before any byte of it goes to a service.
  * @throws `address_not_allowed`, `authentication_required`, `invalid_token`, `csrf_failed`, `origin_not_allowed`,
- * `access_denied`; the promise rejects with `store_unavailable` or `idp_unavailable` in an outage.
+ * `access_denied`, and what `Tokens.ensure` throws; or the promise rejects with it, or with `store_unavailable` or
+ * `idp_unavailable` in an outage.
  */
 export function authorize(asked: Asked, services: VerifyServices): Verdict | Promise<Verdict> {
   const { context, site, path, route } = asked;
@@ -82,20 +84,25 @@ function judge(
     return Promise.resolve(ended).then(() => withoutSession(asked, foreign, services));
   }
   checkOrigin(asked, session, services);
-  if (freshness.isFresh(handle, session)) return admit(asked, session, services);
-  return freshness.renew(handle, session).then((renewal) => judgeRenewal(asked, renewal, services));
+  if (freshness.isFresh(handle, session)) return admit(asked, handle, session, 0, services);
+  return freshness.renew(handle, session).then((renewal) => judgeRenewal(asked, handle, renewal, services));
 }
 
 /** The token had expired. Whether its absence matters depends on the service (D-06). */
-function judgeRenewal(asked: Asked, renewal: Renewal, services: VerifyServices): Verdict {
+function judgeRenewal(
+  asked: Asked,
+  handle: string,
+  renewal: Renewal,
+  services: VerifyServices,
+): Verdict | Promise<Verdict> {
   if (renewal.kind === 'ended') return withoutSession(asked, renewal.reason, services);
-  const verdict = admit(asked, renewal.session, services);
-  return renewal.kind === 'stale' ? { ...verdict, staleForS: renewal.retryAfterS } : verdict;
+  const staleForS = renewal.kind === 'stale' ? renewal.retryAfterS : 0;
+  return admit(asked, handle, renewal.session, staleForS, services);
 }
 
 /** No CSRF rule: no browser attaches a bearer token by itself. */
-function judgeBearer(asked: Asked, result: BearerResult, services: VerifyServices): Verdict {
-  if (result.kind === 'caller') return admit(asked, result.session, services);
+function judgeBearer(asked: Asked, result: BearerResult, services: VerifyServices): Verdict | Promise<Verdict> {
+  if (result.kind === 'caller') return admit(asked, '', result.session, 0, services);
   const { code, reason, description, challenge, nonce } = result;
   const usual = `Bearer realm="sallyport", error="invalid_token", error_description="${description}"`;
   const headers: [string, string][] = code === 'invalid_token' ? [['www-authenticate', challenge ?? usual]] : [];
@@ -103,10 +110,23 @@ function judgeBearer(asked: Asked, result: BearerResult, services: VerifyService
   throw new SallyportError(code, { detail: reason, headers });
 }
 
-function admit({ route }: Asked, session: Session, { clock }: VerifyServices): Extract<Verdict, { kind: 'pass' }> {
-  const problem = findAccessProblem(session, route.rule, clock.now());
-  if (problem !== undefined) throw new SallyportError(problem.code, { detail: `${route.route.id} ${problem.reason}` });
-  return { kind: 'pass', session };
+/** Who asks may pass; what the service gets of them is found here, or obtained before any byte goes on. */
+function admit(
+  asked: Asked,
+  handle: string,
+  session: Session,
+  staleForS: number,
+  services: VerifyServices,
+): Verdict | Promise<Verdict> {
+  const { route, rule } = asked.route;
+  const problem = findAccessProblem(session, rule, services.clock.now());
+  if (problem !== undefined) throw new SallyportError(problem.code, { detail: `${route.id} ${problem.reason}` });
+  if (route.service === undefined) throw new TypeError(`route ${route.id} has no service`);
+  const given = services.tokens.ensure(handle, session, route.service, staleForS);
+  return whenKnown(given, (token) => {
+    if (token.kind === 'ended') return withoutSession(asked, token.reason, services);
+    return { kind: 'pass', session, token };
+  });
 }
 
 /** The cookie alone proves nothing about who composed the request (R-150, R-156). */
@@ -153,4 +173,13 @@ function withoutSession(asked: Asked, reason: string, { returnTo }: VerifyServic
     // Conflicting values: both variants go (R-024).
     headers: reason === 'conflicting_cookies' ? expire.map((value) => ['set-cookie', value] as const) : [],
   });
+}
+
+/** The access line says whose token went along (SPEC §9). */
+export function noteToken(
+  exchange: BaseExchange,
+  { route }: Asked,
+  { token }: { token: ServiceToken | undefined },
+): void {
+  if (token !== undefined && token.authorization !== '') exchange.tokenService = route.route.service ?? '';
 }

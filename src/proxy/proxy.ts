@@ -11,12 +11,11 @@ import type { Metrics } from '../core/metrics.ts';
 import { compileOriginRules, isPreflight, type OriginRules } from '../core/origin.ts';
 import type { Replies } from '../core/problem.ts';
 import type { CompiledRoute } from '../core/routes.ts';
-import type { Session } from '../core/services.ts';
-import type { SiteRuntime } from '../core/sites.ts';
+import type { ServiceToken, Session } from '../core/services.ts';
 import type { StoreChanges } from '../core/store.ts';
 import type { TokenCookies } from '../core/token-cookies.ts';
 import type { VerifyServices } from '../core/verify.ts';
-import type { Asked, Verdict } from './authorize.ts';
+import { type Asked, noteToken, type Verdict } from './authorize.ts';
 import { compileOwnCookies } from './cookie-names.ts';
 import { forward } from './http.ts';
 import { createServiceTable, type ServiceRuntime, type ServiceTable } from './http-pools.ts';
@@ -70,6 +69,8 @@ type Parts = {
   readonly responseRules: ResponseRulesMaker;
   /** Identity headers that hold the access token, in lower case. */
   readonly tokenHeaders: ReadonlySet<string>;
+  /** Other headers than Authorization hold it as well. */
+  readonly copiesToken: boolean;
   /** Identity headers for services, by those of the session. */
   readonly identity: Readonly<Record<'withToken' | 'withoutToken', WeakMap<HeaderList, HeaderList>>>;
 };
@@ -108,6 +109,7 @@ export function createProxy(services: ProxyServices): Proxy {
     requestHeaders: compileRequestHeaders(config, identity.names),
     responseRules: compileResponseRules({ origin, replies: services.replies, isOwnCookie: compileOwnCookies(config) }),
     tokenHeaders: new Set(['authorization', ...tokenHeaders]),
+    copiesToken: tokenHeaders.some((name) => name !== 'authorization'),
     identity: { withToken: new WeakMap(), withoutToken: new WeakMap() },
   };
   const webSockets = createWebSockets({
@@ -116,7 +118,7 @@ export function createProxy(services: ProxyServices): Proxy {
     perSession: config.limits.webSocketsPerSession,
     idleMs: config.session.idleMs,
     authorize: parts.authorize,
-    describe: (asked, service, verdict) => describe(parts, asked, service, verdict),
+    describe: (asked, verdict) => describe(parts, asked, verdict),
   });
   return {
     handle: (app, exchange, req, path) => handle(parts, webSockets, app, exchange, req, path),
@@ -218,6 +220,7 @@ function proceed(parts: Parts, inbound: Inbound, verdict: Verdict, cookies: read
   if (headers.nominatesCritical) {
     throw new SallyportError('bad_request', { detail: 'Connection names a field that must arrive' });
   }
+  noteToken(exchange, asked, verdict);
   forward({
     app,
     exchange,
@@ -226,64 +229,51 @@ function proceed(parts: Parts, inbound: Inbound, verdict: Verdict, cookies: read
     timeouts,
     upload,
     target: targetOf(context, path, asked.route.route.rewrite),
-    headers: finishHeaders(headers, describe(parts, asked, service, verdict)),
+    headers: finishHeaders(headers, describe(parts, asked, verdict)),
     response: parts.responseRules(asked, service, cookies),
   });
 }
 
 /** What the service is told: who asks, from where, with which token. */
-function describe(
-  parts: Parts,
-  { context, site, host, route }: Asked,
-  { service }: ServiceRuntime,
-  { session, staleForS }: Pass,
-): OwnHeaders {
-  const usesToken = service.token.source === 'session';
+function describe(parts: Parts, { context, site, host, route }: Asked, { session, token }: Pass): OwnHeaders {
   return {
     clientIp: clientIpOf(parts.services, context),
     host,
     scheme: site.scheme,
     requestId: context.requestId,
-    identity: identityOf(parts, route, session, usesToken),
-    authorization: usesToken && session !== undefined ? bearerOf(session, staleForS, site) : '',
+    identity: identityOf(parts, route, session, token),
+    authorization: token === undefined ? '' : token.authorization,
     tokenCookie: parts.services.tokenCookies?.name ?? '',
   };
 }
 
 /** The list of a session is made once for as long as it is remembered. */
-function identityOf(parts: Parts, route: CompiledRoute, session: Session | undefined, usesToken: boolean): HeaderList {
+function identityOf(
+  parts: Parts,
+  route: CompiledRoute,
+  session: Session | undefined,
+  token: ServiceToken | undefined,
+): HeaderList {
   if (session === undefined || !route.route.identityHeaders) return NO_HEADERS;
+  const usesToken = token !== undefined && token.authorization !== '';
+  const headers = usesToken && parts.copiesToken ? token.headersWith(session.headers) : session.headers;
   const known = parts.identity[usesToken ? 'withToken' : 'withoutToken'];
-  let list = known.get(session.headers);
+  let list = known.get(headers);
   if (list === undefined) {
-    list = selectIdentity(parts, session.headers, usesToken);
-    known.set(session.headers, list);
+    list = selectIdentity(parts, headers, usesToken);
+    known.set(headers, list);
   }
   return list;
 }
 
+/** Authorization is written once, last; other copies of the token go only where the token itself goes. */
 function selectIdentity(parts: Parts, headers: HeaderList, usesToken: boolean): HeaderList {
   const list: string[] = [];
   for (let i = 0; i < headers.length; i += 2) {
     const name = (headers[i] as string).toLowerCase();
     const isToken = parts.tokenHeaders.has(name);
-    // Authorization is written once, last; other copies of the token go only where the token itself goes.
     if (name === 'authorization' || (isToken && !usesToken)) continue;
     list.push(name, headers[i + 1] as string);
   }
   return list;
-}
-
-/** A sender-constrained token is worth nothing as Bearer and is never sent as one (D-36). */
-function bearerOf({ hot }: Session, staleForS: number | undefined, site: SiteRuntime): string {
-  if (staleForS !== undefined) {
-    throw new SallyportError('idp_unavailable', { detail: 'token_expired', retryAfterS: staleForS });
-  }
-  if (hot.accessToken === '' || hot.tokenType.toLowerCase() !== 'bearer') {
-    throw new SallyportError('no_token_available', {
-      detail: 'the session has no bearer token',
-      loginUrl: site.loginUrl,
-    });
-  }
-  return `Bearer ${hot.accessToken}`;
 }

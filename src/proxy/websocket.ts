@@ -8,7 +8,7 @@ import type { WebSocketSettings } from '../core/config/types-websocket.ts';
 import { findHandle } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
 import type { Session } from '../core/services.ts';
-import type { Asked, authorize, Verdict } from './authorize.ts';
+import { type Asked, type authorize, noteToken, type Verdict } from './authorize.ts';
 import type { ServiceRuntime } from './http-pools.ts';
 import {
   type ClientHeaders,
@@ -29,8 +29,8 @@ export type WebSocketServices = SocketSessionsOptions & {
   readonly clock: Clock;
   readonly requestHeaders: RequestHeaderRules;
   authorize(asked: Asked): ReturnType<typeof authorize>;
-  /** What we tell the service about a request. @throws no_token_available, idp_unavailable */
-  describe(asked: Asked, service: ServiceRuntime, verdict: Verdict & { kind: 'pass' }): OwnHeaders;
+  /** What we tell the service about a request. */
+  describe(asked: Asked, verdict: Verdict & { kind: 'pass' }): OwnHeaders;
 };
 
 /** WebSocket routes of the proxy. */
@@ -71,10 +71,13 @@ export function createWebSockets(services: WebSocketServices): WebSockets {
   const proceed = (inbound: Inbound, verdict: Verdict): void => {
     if (!inbound.exchange.open) return;
     if (verdict.kind === 'login') throw new SallyportError('authentication_required', { detail: 'handshake' });
-    const headers = headersFor(inbound, services.describe(inbound.asked, inbound.plan.service, verdict));
+    const headers = headersFor(inbound, services.describe(inbound.asked, verdict));
+    noteToken(inbound.exchange, inbound.asked, verdict);
     const seat = sessions.enter(ownerOf(inbound.asked, verdict.session));
     try {
-      connect(inbound, headers, seat, (socket) => join(services.clock, links, inbound, seat, socket));
+      connect(inbound, headers, seat, (socket) =>
+        join(services.clock, links, inbound, { seat, endsAt: endOfCaller(verdict.session) }, socket),
+      );
     } catch (error) {
       seat.leave();
       throw error;
@@ -105,8 +108,13 @@ export function createWebSockets(services: WebSocketServices): WebSockets {
   };
 }
 
+/** A bearer caller has no session that could end: its socket ends with its token. */
+function endOfCaller(session: Session | undefined): number {
+  return session?.locator === '' ? session.hot.tokenExpiresAt : Number.POSITIVE_INFINITY;
+}
+
 function ownerOf({ context, site }: Asked, session: Session | undefined) {
-  if (session === undefined) return undefined;
+  if (session === undefined || session.locator === '') return undefined;
   const handle = findHandle(context.cookie, site.site.cookie.name);
   if (typeof handle !== 'string') throw new TypeError('a session without its handle');
   return { handle: Buffer.from(handle, 'latin1').toString('latin1'), session, site };
@@ -142,7 +150,13 @@ function connect(inbound: Inbound, headers: string[], seat: Seat, onOpen: (socke
 }
 
 /** In the turn in which the service accepted: its first messages may be in the same read. */
-function join(clock: Clock, links: Set<Link>, { app, exchange, settings }: Inbound, seat: Seat, service: WebSocket) {
+function join(
+  clock: Clock,
+  links: Set<Link>,
+  { app, exchange, settings }: Inbound,
+  { seat, endsAt }: { readonly seat: Seat; readonly endsAt: number },
+  service: WebSocket,
+) {
   const link = new Link({
     settings,
     clock,
@@ -156,7 +170,10 @@ function join(clock: Clock, links: Set<Link>, { app, exchange, settings }: Inbou
   service.on('close', () => links.delete(link));
   app.upgrade(exchange, link, service.protocol);
   seat.sit({
-    tick: (now) => link.tick(now),
+    tick(now) {
+      if (now < endsAt) link.tick(now);
+      else link.end(SESSION_ENDED, 'the token has expired', GOING_AWAY);
+    },
     onSessionEnd: () => link.end(SESSION_ENDED, 'the session has ended', GOING_AWAY),
   });
 }

@@ -71,6 +71,7 @@ export function openSessions(scene: SessionsScene = {}) {
       built.push(source.publicId);
       return ['X-User-Id', source.hot.principal.userId];
     },
+    withToken: (headers) => headers,
   };
   const options: SessionsOptions = {
     store,

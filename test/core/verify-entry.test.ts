@@ -190,7 +190,7 @@ describe('options of the verify URL (D-02)', () => {
     ['on_fail=', 'bad_request bad on_fail'],
     ['rolez=user', 'bad_request unknown verify option'],
     ['Roles=user', 'bad_request unknown verify option'],
-    ['service=crud', 'bad_request unknown verify option'],
+    ['service=crud', 'bad_request unknown service'],
     ['=', 'bad_request unknown verify option'],
     ['roles=user&roles=user', 'bad_request repeated parameter'],
     ['roles=user&%72oles=admin', 'bad_request repeated parameter'],
@@ -213,7 +213,7 @@ describe('options of the verify URL (D-02)', () => {
   });
 
   test('one query is parsed once, refusals too, and new ones never pile up', () => {
-    const parse = compileVerifyOptions([]);
+    const parse = compileVerifyOptions({ verify: { profiles: [] }, services: [] });
     assert.equal(parse('roles=a'), parse('roles=a'));
     assert.equal(parse('bad=1'), parse('bad=1'));
     const first = parse('roles=a');
@@ -231,9 +231,10 @@ describe('options of the verify URL (D-02)', () => {
       acr: [],
       maxAgeMs: 5_000,
       onFail: '401' as const,
+      service: undefined,
     };
-    const parse = compileVerifyOptions([profile]);
-    assert.deepEqual(parse('profile=p'), { rules: [profile], onFail: '401' });
+    const parse = compileVerifyOptions({ verify: { profiles: [profile] }, services: [] });
+    assert.deepEqual(parse('profile=p'), { rules: [profile], onFail: '401', service: undefined });
     const both = parse('profile=p&on_fail=302&scopes=a,b');
     assert.ok('rules' in both);
     assert.equal(both.onFail, '302');
@@ -241,6 +242,6 @@ describe('options of the verify URL (D-02)', () => {
       { roles: [], groups: [], scopes: ['a', 'b'], acr: [], maxAgeMs: undefined },
       profile,
     ]);
-    assert.deepEqual(parse(''), { rules: [], onFail: undefined });
+    assert.deepEqual(parse(''), { rules: [], onFail: undefined, service: undefined });
   });
 });

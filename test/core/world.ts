@@ -212,8 +212,13 @@ export function servicesOf(scene: Scene): VerifyServices & { readonly lookedUp: 
       renew: async () => scene.renewal ?? { kind: 'ended', reason: 'no_renewal_in_this_scene' },
     },
     csrf: compileCsrfProofs(config, createKeyRing(config.sealKeys)),
+    tokens: {
+      ensure() {
+        throw new TypeError('no service in this scene');
+      },
+    },
     identity: compileIdentityHeaders(config.identityHeaders, { onOversize: () => {}, onControl: () => {} }),
-    options: compileVerifyOptions(config.verify.profiles),
+    options: compileVerifyOptions(config),
     returnTo: compileReturnTo({
       authPaths: [config.paths.auth, config.paths.apiAuth],
       origins: config.login.returnTo.origins,

@@ -16,7 +16,7 @@ sites: {main: {public_url: https://app.example.com, hosts: [app.example.com, gra
 keys: {seal: [{id: k1, secret: ${SEAL}}]}
 `,
   'idps.yaml': `version: 1
-providers: {main: {issuer: https://id.example.com, client_id: a, client_auth: {secret: of-some-length-and-more}}}
+providers: {staff: {issuer: https://id.example.com, client_id: a, client_auth: {secret: of-some-length-and-more}}}
 `,
   'routes.yaml': EXAMPLE,
 };

@@ -81,7 +81,7 @@ export async function openCoherence(options: CoherenceOptions): Promise<Coherenc
         checkSlides: true,
         exposedClaims: [],
       },
-      identity: { blank: [], names: [], build: () => [] },
+      identity: { blank: [], names: [], build: () => [], withToken: (headers) => headers },
       tombstoneTtlMs: 1_000,
       onBackgroundError: () => {},
     });

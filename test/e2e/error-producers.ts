@@ -74,6 +74,9 @@ export const PRODUCERS: Readonly<Partial<Record<ErrorCode, Producer>>> = {
     run: async ({ lab }, looking) =>
       (await signedIn(lab)).verify({ query: 'acr=gold&on_fail=401', ...asking(looking) }),
   },
+  no_token_available: {
+    run: async ({ lab }, looking) => (await signedIn(lab)).ask('/api/tokenless', asking(looking)),
+  },
   access_denied: {
     run: async ({ lab }, looking) => (await signedIn(lab)).verify({ query: 'roles=admin', ...asking(looking) }),
   },

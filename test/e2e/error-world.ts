@@ -84,11 +84,13 @@ function routesTo(
     version: 1,
     services: {
       usual: { urls: [url], timeouts },
+      tokenless: { urls: [url], require_all: ['never.granted'], token: { source: 'session' } },
       one_connection: { urls: [url], timeouts, pool: { connections: 1 } },
       closed: { urls: [`http://127.0.0.1:${closedPort}`] },
     },
     routes: [
       route('/api/echo', 'usual', { auth: 'session' }),
+      route('/api/tokenless', 'tokenless', { auth: 'session' }),
       route('/api/guarded', 'usual', { allow_ips: ['10.0.0.0/8'] }),
       route('/api/limited', 'usual', { rate_limit: { average: 1, period: '1h', burst: 1, key: 'client_ip' } }),
       route('/api/closed', 'closed'),

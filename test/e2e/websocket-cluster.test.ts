@@ -139,7 +139,7 @@ function makeSessions(store: ReturnType<typeof createValkeyStore>, absoluteMs = 
       checkSlides: true,
       exposedClaims: [],
     },
-    identity: { blank: [], names: [], build: () => [] },
+    identity: { blank: [], names: [], build: () => [], withToken: (headers) => headers },
     tombstoneTtlMs: 1_000,
     onBackgroundError: () => {},
   });

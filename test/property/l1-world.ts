@@ -83,7 +83,7 @@ export class L1World {
       l1: this.l1,
       clock: { now: () => this.#now },
       settings: { idleMs: 1e12, absoluteMs: 1e12, maxPerUser: 0, checkSlides: true, exposedClaims: [] },
-      identity: { blank: [], names: [], build: () => [] },
+      identity: { blank: [], names: [], build: () => [], withToken: (headers) => headers },
       tombstoneTtlMs: 1,
       onBackgroundError: () => {},
     });

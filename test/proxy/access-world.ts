@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { DEMO_API_AUDIENCE } from '../../src/cli/demo/provider-config.ts';
 import {
   call,
   codeOf,
@@ -49,7 +50,7 @@ export async function startAccessWorld(): Promise<AccessWorld> {
   const route = (id: string, rest: object): object => ({ id, target_service: 'api', paths: [`/${id}/*`], ...rest });
   const world = await startProxyWorld({
     services: {
-      api: { urls: [service.url], token: { source: 'session' } },
+      api: { urls: [service.url], audience: DEMO_API_AUDIENCE, token: { source: 'session' } },
       plain: { urls: [service.url], token: none },
     },
     routes: [

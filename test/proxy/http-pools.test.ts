@@ -15,7 +15,15 @@ import { until } from './world.ts';
 const service: Service = {
   name: 's',
   urls: ['http://127.0.0.1:1', 'http://127.0.0.1:2', 'http://127.0.0.1:3'],
-  token: { source: 'none' },
+  token: {
+    source: 'none',
+    eager: false,
+    idp: 'main',
+    audience: undefined,
+    scopes: [],
+    requireAny: [],
+    requireAll: [],
+  },
   timeouts: { connectMs: 1000, headersMs: 1000, bodyIdleMs: 1000, totalMs: undefined },
   pool: { connections: 2, queue: 1 },
   health: undefined,

@@ -55,7 +55,7 @@ export async function openProcess(redis: RedisSettings): Promise<Process> {
     ...{ store, l1, clock: systemClock },
     ring: createKeyRing([{ id: 'k1', secret: SECRET }]),
     settings: { idleMs: 1_800_000, absoluteMs: 3_600_000, maxPerUser: 0, checkSlides: true, exposedClaims: [] },
-    identity: { blank: [], names: [], build: () => [] },
+    identity: { blank: [], names: [], build: () => [], withToken: (headers) => headers },
     tombstoneTtlMs: 60_000,
     onBackgroundError: () => {},
   });

@@ -28,7 +28,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     { path: 'listen.admin.tls', feature: 'TLS at the listener' },
     { path: 'store.serve_stale', feature: 'serving stale sessions', accepts: isZero, expected: '0s' },
     { path: 'verify.gateway', feature: 'other gateways', accepts: ['traefik'], expected: 'traefik' },
-    { path: 'verify.profiles.*.service', feature: 'service tokens' },
     {
       path: 'identity_assertion.enabled',
       feature: 'the signed identity assertion',
@@ -48,18 +47,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     },
   ],
   'routes.yaml': [
-    { path: 'services.*.audience', feature: 'service tokens' },
-    { path: 'services.*.scopes', feature: 'service tokens' },
-    { path: 'services.*.require_any', feature: 'service tokens' },
-    { path: 'services.*.require_all', feature: 'service tokens' },
-    {
-      path: 'services.*.token.source',
-      feature: 'service tokens',
-      accepts: ['session', 'none'],
-      expected: 'session or none',
-    },
-    { path: 'services.*.token.eager', feature: 'service tokens', accepts: [false], expected: 'false' },
-    { path: 'services.*.token.idp', feature: 'service tokens' },
     { path: 'routes.*.step_up', feature: 'step-up' },
     { path: 'routes.*.pdp', feature: 'external decisions' },
   ],

@@ -8,6 +8,7 @@ import type { RefreshSettings } from './types-refresh.ts';
 import type { HealthSettings, ServiceTimeouts, ServiceTls } from './types-service.ts';
 import type { StoreSettings } from './types-store.ts';
 import type { TelemetrySettings } from './types-telemetry.ts';
+import type { ServiceTokenSettings } from './types-token.ts';
 import type { WebSocketSettings } from './types-websocket.ts';
 
 /**
@@ -176,6 +177,8 @@ export type VerifyProfile = {
   readonly acr: readonly string[];
   readonly maxAgeMs: number | undefined;
   readonly onFail: 'auto' | '401' | '302' | undefined;
+  /** Whose token the answer carries. */
+  readonly service: string | undefined;
 };
 
 /** One header of the allow answer and what it holds. */
@@ -243,7 +246,7 @@ export type Service = {
   readonly name: string;
   /** Origins, e.g. `http://crud-a:8000`. */
   readonly urls: readonly string[];
-  readonly token: { readonly source: 'session' | 'none' };
+  readonly token: ServiceTokenSettings;
   readonly timeouts: ServiceTimeouts;
   readonly pool: { readonly connections: number; readonly queue: number };
   /** undefined = no address is ever given up on. */

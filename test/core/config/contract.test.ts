@@ -40,19 +40,6 @@ function contract(): Sources {
 }
 
 const REFUSED = `
-settings.yaml:141:7 verify.profiles.analytics.service
-routes.yaml:9:5 services.crud_service.audience
-routes.yaml:10:5 services.crud_service.scopes
-routes.yaml:11:13 services.crud_service.token.source
-routes.yaml:11:31 services.crud_service.token.eager
-routes.yaml:19:5 services.analytics_service.audience
-routes.yaml:20:5 services.analytics_service.scopes
-routes.yaml:21:5 services.analytics_service.require_any
-routes.yaml:22:13 services.analytics_service.token.source
-routes.yaml:25:5 services.pdp_app.audience
-routes.yaml:26:5 services.pdp_app.scopes
-routes.yaml:27:13 services.pdp_app.token.source
-routes.yaml:27:41 services.pdp_app.token.idp
 routes.yaml:64:5 routes[0].pdp
 routes.yaml:73:5 routes[1].pdp
 routes.yaml:117:5 routes[6].step_up

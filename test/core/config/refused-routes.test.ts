@@ -229,7 +229,7 @@ const CASES: readonly Refusal[] = [
     lines: [
       'routes.yaml:5:5 routes[0]: auth: bearer without bearer tokens, expected bearer.enabled: true in idps.yaml, add it, or change auth',
       'routes.yaml:6:5 routes[1]: auth: any without bearer tokens, expected bearer.enabled: true in idps.yaml, add it, or change auth',
-      'routes.yaml:6:5 routes[1]: auth: any with target_service is not available in this version, expected a route for verify only, remove target_service, or use auth: session',
+      'routes.yaml:6:5 routes[1]: auth: any, but api does not say for whom its tokens are meant, expected audience of services.api, add it, or change auth or token.source',
     ],
   },
   {
@@ -248,12 +248,10 @@ const CASES: readonly Refusal[] = [
     name: 'features of later versions',
     sources: {
       routes:
-        'version: 1\nservices:\n  api: {urls: ["http://a:1"], audience: x, token: {source: exchange}}\nroutes:\n  - {id: a, paths: [/a], pdp: x, step_up: {max_age: 1m}}\n',
+        'version: 1\nservices:\n  api: {urls: ["http://a:1"]}\nroutes:\n  - {id: a, paths: [/a], pdp: x, step_up: {max_age: 1m}}\n',
       pdp: 'version: 1\npoints: {main: {url: "http://pdp:8181"}}\n',
     },
     lines: [
-      'routes.yaml:3:31 services.api.audience: not available in this version, expected no such key, remove the line',
-      'routes.yaml:3:52 services.api.token.source: not available in this version, expected session or none, remove the line',
       'routes.yaml:5:26 routes[0].pdp: not available in this version, expected no such key, remove the line',
       'routes.yaml:5:34 routes[0].step_up: not available in this version, expected no such key, remove the line',
       'pdp.yaml:2:1 points: not available in this version, expected nothing, remove the line',

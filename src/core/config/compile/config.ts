@@ -63,7 +63,7 @@ export function compileConfig(context: CompileContext): Omit<Config, 'files' | '
     idps: compileIdps(context, defaultIdp, signingKeys),
     defaultIdp,
     bearer: compileBearer(context),
-    services: compileServices(context),
+    services: compileServices(context, defaultIdp),
     routes: compileRoutes(context, sites),
   });
   return compiled && { ...compiled, telemetry };

@@ -8,6 +8,7 @@ import { compileRouteRateLimit } from './rate-limits.ts';
 import { checkConflicts, type IndexedRoute } from './route-conflicts.ts';
 import { checkOpaque, compileRewrite } from './route-paths.ts';
 import { compileRouteTimeouts, compileServiceTls } from './service-options.ts';
+import { checkBearerAudience, compileServiceToken } from './service-token.ts';
 import { hostMatches } from './sites.ts';
 import { compileWebSocket } from './websocket.ts';
 
@@ -16,19 +17,19 @@ type RouteInput = NonNullable<NonNullable<CompileContext['routes']['sections']['
 type Defaults = NonNullable<CompileContext['routes']['sections']['defaults']>;
 
 /** Compile the services of routes.yaml. */
-export function compileServices(context: CompileContext): readonly Service[] {
+export function compileServices(context: CompileContext, defaultIdp = ''): readonly Service[] {
   return Object.entries(context.routes.sections.services ?? {}).map(([name, input]) =>
-    compileService(context, name, input),
+    compileService(context, name, input, defaultIdp),
   );
 }
 
-function compileService(context: CompileContext, name: string, input: ServiceInput): Service {
+function compileService(context: CompileContext, name: string, input: ServiceInput, defaultIdp: string): Service {
   const urls = input.urls.map((url) => new URL(url).origin);
   const { timeouts } = input;
   return {
     name,
     urls,
-    token: { source: input.token.source === 'session' ? 'session' : 'none' },
+    token: compileServiceToken(context, name, input, defaultIdp),
     timeouts: {
       connectMs: durationMs(timeouts.connect),
       headersMs: durationMs(timeouts.headers),
@@ -96,6 +97,7 @@ function compileRoute(
   };
   checkRoute(context, route, index);
   checkBearerRoute(context, route, index);
+  checkBearerAudience(context, route, index);
   return route;
 }
 
@@ -189,8 +191,8 @@ function checkRoute({ routes }: CompileContext, route: Route, index: number): vo
   }
 }
 
-/** A route for bearer tokens needs somebody to accept them; the proxy knows sessions alone so far. */
-function checkBearerRoute({ routes, idps }: CompileContext, { auth, service }: Route, index: number): void {
+/** A route for bearer tokens needs somebody to accept them. */
+function checkBearerRoute({ routes, idps }: CompileContext, { auth }: Route, index: number): void {
   if (auth !== 'bearer' && auth !== 'any') return;
   const path = ['routes', index];
   // A refused `bearer` is complained about where it stands.
@@ -198,10 +200,6 @@ function checkBearerRoute({ routes, idps }: CompileContext, { auth, service }: R
   if (!isRefused && idps.sections.bearer?.enabled !== true) {
     const fix = 'add it, or change auth';
     routes.fail(path, `auth: ${auth} without bearer tokens`, 'bearer.enabled: true in idps.yaml', fix);
-  }
-  if (service !== undefined) {
-    const problem = `auth: ${auth} with target_service is not available in this version`;
-    routes.fail(path, problem, 'a route for verify only', 'remove target_service, or use auth: session');
   }
 }
 

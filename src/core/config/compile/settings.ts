@@ -75,13 +75,20 @@ export function compileLogout(logout: Settings['logout']): Config['logout'] {
 }
 
 /** `verify` compiled. */
-export function compileVerify({ settings }: CompileContext): VerifySettings | undefined {
+export function compileVerify({ settings, routes }: CompileContext): VerifySettings | undefined {
   const { verify } = settings.sections;
   if (verify === undefined) return undefined;
   const secret = verify.shared_secret;
   const path = ['verify', 'shared_secret'];
   if (settings.scalarAt(path)?.hasDefault)
     settings.fail(path, 'a secret has a default', 'no ":-…" in the expression', 'remove the default');
+  const services = routes.namesAt(['services']);
+  for (const [name, { service }] of Object.entries(verify.profiles)) {
+    if (service === undefined || services.includes(service)) continue;
+    const at = ['verify', 'profiles', name, 'service'];
+    const expected = services.length === 0 ? 'a service of routes.yaml' : services.join(', ');
+    settings.fail(at, '{value} is no service of routes.yaml', expected, 'choose one of them or add it');
+  }
   return {
     gateway: 'traefik',
     sharedSecret: secret ?? undefined,
@@ -97,6 +104,7 @@ export function compileVerify({ settings }: CompileContext): VerifySettings | un
       acr: profile.acr ?? [],
       maxAgeMs: profile.max_age === undefined ? undefined : durationMs(profile.max_age),
       onFail: profile.on_fail,
+      service: profile.service,
     })),
   };
 }

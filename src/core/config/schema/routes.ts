@@ -25,7 +25,7 @@ const service = section('One service', {
   require_any: scopes('Accepted tokens have one of these').optional(),
   require_all: scopes('Accepted tokens have all of these').optional(),
   token: section('How its token is obtained', {
-    source: choice('session: the user’s own access token; none: no token', [
+    source: choice('exchange: RFC 8693; refresh: with RFC 8707 resource; session: the user’s own; none: no token', [
       'exchange',
       'refresh',
       'client_credentials',
@@ -33,7 +33,7 @@ const service = section('One service', {
       'none',
     ]).default('none'),
     eager: flag('Obtain it at login').default(false),
-    idp: name('Provider for client_credentials').optional(),
+    idp: name('Provider for client_credentials; default: the default one').optional(),
   }).prefault({}),
   timeouts: section('Deadlines', { ...timeouts, total: timeouts.total.optional() }).prefault({}),
   pool: section('Connections', {
@@ -54,7 +54,7 @@ const service = section('One service', {
   }).optional(),
 });
 
-const auth = choice('Who may pass; bearer and any only without target_service', [
+const auth = choice('Who may pass: session, bearer token, any of both; optional: anonymous without; none: everybody', [
   'session',
   'bearer',
   'any',
