@@ -51,6 +51,9 @@ export type RefreshCluster = {
   close(): Promise<void>;
 };
 
+/** What a cluster's configuration has besides. */
+export type ClusterFiles = { readonly idp?: Readonly<Record<string, unknown>>; readonly routes?: object | undefined };
+
 /** How a request differs from a plain GET. */
 export type AskOptions = {
   readonly method?: string;
@@ -71,11 +74,13 @@ export type ClusterStore = {
  * @param settings over the usual ones.
  * @param callMs total deadline of calls to the provider; a lease lasts 5 s longer.
  * @param given the store, which the cluster removes; a Redis of its own if absent.
+ * @param more members of the provider in idps.yaml, and routes.yaml.
  */
 export async function startCluster(
   settings: Readonly<Record<string, unknown>> = {},
   callMs = 1_000,
   given?: ClusterStore,
+  more: ClusterFiles = {},
 ): Promise<RefreshCluster> {
   const redis = given ?? (await startOwnStore());
   const port = await findFreePorts(1);
@@ -87,7 +92,9 @@ export async function startCluster(
     onTokenRequest: () => state.onToken(),
     onTokenResponse: (outcome) => noteOutcome(outcome, refreshes, state.expiresInS),
   });
-  const files = configuration(redis, port, provider, secret, settings, callMs);
+  const usual = configuration(redis, port, provider, secret, settings, callMs);
+  const main = { ...usual.idps.providers.main, ...more.idp };
+  const files = { ...usual, idps: { ...usual.idps, providers: { main } }, routes: more.routes };
   // The address of the first one is in the configuration of all.
   const starting = [port, 0, 0].map((own) => startServerProcess(files, own));
   const servers = await Promise.all(starting).catch(async (error: unknown) => {
@@ -175,12 +182,16 @@ function configuration(
   };
 }
 
-async function startServerProcess(files: ReturnType<typeof configuration>, port: number): Promise<ClusterServer> {
+async function startServerProcess(
+  files: ReturnType<typeof configuration> & Pick<ClusterFiles, 'routes'>,
+  port: number,
+): Promise<ClusterServer> {
   const directory = mkdtempSync(join(tmpdir(), 'sallyport-cluster-'));
   const listen = { public: { address: '127.0.0.1', port }, admin: { address: '127.0.0.1', port: 0 } };
-  const { settings, idps } = files;
+  const { settings, idps, routes } = files;
   writeFileSync(join(directory, 'settings.yaml'), JSON.stringify({ ...settings, listen }));
   writeFileSync(join(directory, 'idps.yaml'), JSON.stringify(idps));
+  if (routes !== undefined) writeFileSync(join(directory, 'routes.yaml'), JSON.stringify(routes));
   const child = fork(join(import.meta.dirname, '../load/serve-child.ts'), [directory], {
     execArgv: ['--expose-gc'],
     stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
