@@ -55,7 +55,11 @@ export class L1World {
   /** How often a session was found without a promise: shows that the model exercises the cache at all. */
   hits = 0;
   readonly #sessions: ReturnType<typeof createSessions>;
-  readonly #hub = new ChangeHub(() => this.#currentUntil);
+  readonly #hub = new ChangeHub(() => Math.min(this.#currentUntil, this.#vouchedUntil));
+  /** Until when somebody who knows has named our server the master; no end while nobody is asked. */
+  #vouchedUntil = Number.POSITIVE_INFINITY;
+  /** Another server has become the master: ours answers PING and publishes nothing more, and reads fail. */
+  #isDeposed = false;
   #currentUntil = Number.NEGATIVE_INFINITY;
   #reads: Read[] = [];
   #channel: Message[] = [];
@@ -118,13 +122,14 @@ export class L1World {
     row.isDeleted = isDeletion;
     row.changedAt.push(this.#now);
     const version = row.changedAt.length;
-    if (this.#state === 'up' || this.#state === 'subscribing') {
+    if (!this.#isDeposed && (this.#state === 'up' || this.#state === 'subscribing')) {
       this.#channel.push({ kind: 'changed', locator: row.locator, version });
     }
   }
 
   /** This process writes, and has the answer: its L1 knows at once. */
   changeOwn(index: number, isDeletion: boolean): void {
+    if (this.#isDeposed) return;
     this.change(index, isDeletion);
     const row = this.rows[index]!;
     row.acknowledged = row.changedAt.length;
@@ -136,6 +141,11 @@ export class L1World {
     const read = this.#reads.find((each) => !each.isServed);
     if (read === undefined) return;
     const { row } = read;
+    if (this.#isDeposed) {
+      this.#reads = this.#reads.filter((each) => each !== read);
+      read.answer.reject(new Error('cut'));
+      return;
+    }
     read.isServed = true;
     read.reply = row.isDeleted ? undefined : { revision: row.changedAt.length, lastSeenAt: NOW, hot: row.sealed };
   }
@@ -146,6 +156,34 @@ export class L1World {
     const { answer, reply } = this.#reads.shift()!;
     answer.resolve(reply);
     await drainMicrotasks();
+  }
+
+  /** Another server becomes the master, with all that was written; nobody tells us. */
+  failOver(): void {
+    this.#isDeposed = true;
+  }
+
+  /** A session changes at a new master, while the old one answers every PING until the bound is over. */
+  usurp(index: number): void {
+    this.failOver();
+    this.change(index, false);
+    for (let round = 0; round < 4; round += 1) {
+      this.wait(HEARTBEAT_MS / 2);
+      this.beat();
+      while (this.#channel.length > 0) this.deliverMessage();
+    }
+  }
+
+  /** Whoever knows the masters is asked: as store-sentinel.ts and store-cluster.ts do. */
+  async vouch(): Promise<void> {
+    if (!this.#isDeposed) {
+      this.#vouchedUntil = this.#now + 2 * HEARTBEAT_MS;
+      return;
+    }
+    this.#isDeposed = false;
+    this.#vouchedUntil = Number.NEGATIVE_INFINITY;
+    this.cutChannel();
+    await this.cutReads();
   }
 
   /** The connection of the reads breaks. */

@@ -25,7 +25,17 @@ const step = fc.oneof(
     ] as const
   ).map(([kind, weight]) => ({ weight, arbitrary: fc.record({ kind: fc.constant(kind) }) })),
 );
-type Step = typeof step extends fc.Arbitrary<infer Value> ? Value : never;
+const topologyStep = fc.oneof(
+  { weight: 40, arbitrary: step },
+  { weight: 1, arbitrary: fc.record({ kind: fc.constant('usurp'), index }) },
+  ...(
+    [
+      ['failOver', 1],
+      ['vouch', 10],
+    ] as const
+  ).map(([kind, weight]) => ({ weight, arbitrary: fc.record({ kind: fc.constant(kind) }) })),
+);
+type Step = typeof topologyStep extends fc.Arbitrary<infer Value> ? Value : never;
 
 async function take(world: L1World, each: Step): Promise<void> {
   switch (each.kind) {
@@ -37,6 +47,8 @@ async function take(world: L1World, each: Step): Promise<void> {
       return world.changeOwn(each.index, each.isDeletion);
     case 'lapse':
       return world.lapse(each.index);
+    case 'usurp':
+      return world.usurp(each.index);
     case 'wait':
       return world.wait(each.ms);
     default:
@@ -61,6 +73,40 @@ describe('sessions with an L1, whatever is delayed, lost or cut', () => {
     );
     await fc.assert(property, { numRuns: 1_000 });
     assert.ok(hits > 1_000, `the cache was hit ${hits} times`);
+  });
+
+  test('the same while masters take each other’s place and the old one goes on answering', async () => {
+    let hits = 0;
+    const property = fc.asyncProperty(
+      fc.array(topologyStep, { minLength: 40, maxLength: 150, size: 'max' }),
+      async (steps) => {
+        const world = new L1World(100);
+        await world.vouch();
+        world.reconnectChannel();
+        world.deliverMessage();
+        for (const each of steps) await take(world, each);
+        await world.vouch();
+        await world.finish();
+        hits += world.hits;
+      },
+    );
+    await fc.assert(property, { numRuns: 1_000 });
+    assert.ok(hits > 200, `the cache was hit ${hits} times`);
+  });
+
+  test('a deposed master that answers every PING is believed for two heartbeats and no longer', async () => {
+    const world = new L1World(10);
+    await world.vouch();
+    world.reconnectChannel();
+    world.deliverMessage();
+    world.find(0);
+    await world.finish();
+    world.find(0);
+    assert.equal(world.hits, 1);
+    world.usurp(0);
+    world.find(0);
+    await world.finish();
+    assert.equal(world.hits, 1);
   });
 
   test('a session that nobody changes is found again without the store', async () => {
