@@ -7,6 +7,7 @@ import { AMBIGUOUS, canonicalPath } from './core/path.ts';
 import { problemOf, type Replies } from './core/problem.ts';
 import type { CookieWriter } from './core/set-cookie.ts';
 import type { SiteRuntime } from './core/sites.ts';
+import { stepUpHeader, stepUpLogin } from './core/step-up.ts';
 import { NO_BEARER, type VerifyEntry, type VerifyServices, verify } from './core/verify.ts';
 import type { Decision, Denial } from './core/verify-decision.ts';
 
@@ -118,21 +119,19 @@ function refuseVerify<E extends BaseExchange>(
   denial: Denial,
   services: VerifyEndpointServices,
 ): void {
-  const { code, reason, site, navigation, challenge, expireCookie, allow, nonce } = denial;
+  const { code, reason, site, navigation, challenge, expireCookie, allow, nonce, loginQuery } = denial;
   const headers = expireCookie && site !== undefined ? expiredCookies(site, services) : [];
-  if (code === 'insufficient_user_authentication' || code === 'invalid_token') {
+  if (code === 'insufficient_user_authentication') headers.push([...stepUpHeader(challenge)]);
+  if (code === 'invalid_token') {
     const isWhole = challenge.startsWith('DPoP ');
     headers.push(['www-authenticate', isWhole ? challenge : `Bearer realm="sallyport", error="${code}"${challenge}`]);
   }
   if (nonce !== undefined) headers.push(['dpop-nonce', nonce]);
   if (allow !== '') headers.push(['allow', allow]);
-  const isLoginHelpful =
-    (code === 'authentication_required' && reason !== NO_BEARER) || code === 'insufficient_user_authentication';
-  app.refuse(
-    exchange,
-    { code, loginUrl: isLoginHelpful ? site?.loginUrl : undefined, headers, navigation, site },
-    reason,
-  );
+  const isLoginHelpful = code === 'authentication_required' && reason !== NO_BEARER;
+  const stepUpUrl = site === undefined || loginQuery === undefined ? undefined : stepUpLogin(site, loginQuery);
+  const loginUrl = stepUpUrl ?? (isLoginHelpful ? site?.loginUrl : undefined);
+  app.refuse(exchange, { code, loginUrl, headers, navigation, site }, reason);
 }
 
 /** An outage answers with the original request's site, so that CORS lets a script read the 503. */

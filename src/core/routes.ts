@@ -124,10 +124,14 @@ function parentOf(host: string): string {
 function compileRoute(route: Route): CompiledRoute {
   return {
     route,
-    rule: { roles: route.roles, groups: route.groups, scopes: route.scopes, acr: [], maxAgeMs: undefined },
+    rule: ruleOf(route),
     allowsAddress: route.allowIps.length === 0 ? undefined : compileAddressMatcher(route.allowIps),
     publicTargets: new Set(route.public.map((entry) => `${entry.method} ${entry.path}`)),
   };
+}
+
+function ruleOf({ roles, groups, scopes, stepUp }: Route): AccessRule {
+  return { roles, groups, scopes, acr: stepUp?.acr ?? [], maxAgeMs: stepUp?.maxAgeMs };
 }
 
 function insert(root: Node, path: string, compiled: CompiledRoute): void {

@@ -26,6 +26,8 @@ export type Denial = {
   readonly expireCookie: boolean;
   /** Further parameters of the challenge: of a step-up (RFC 9470), of an invalid token (RFC 6750 §3). */
   readonly challenge: string;
+  /** What the login is to be asked for in a step-up, `&name=value…`; absent = a sign-in is no remedy. */
+  readonly loginQuery?: string | undefined;
   /** Methods of a route that knows the path but not the method, for `Allow`. */
   readonly allow: string;
   /** For `DPoP-Nonce`. */
@@ -47,6 +49,7 @@ export function deny(
   challenge = '',
   expireCookie = false,
   allow = '',
+  loginQuery?: string | undefined,
 ): Denial {
-  return { kind: 'deny', code, reason, site, navigation, expireCookie, challenge, allow };
+  return { kind: 'deny', code, reason, site, navigation, expireCookie, challenge, allow, loginQuery };
 }

@@ -3,6 +3,7 @@ import type { VerifyProfile } from './config/types.ts';
 import { isSallyportError } from './errors.ts';
 import { LIMITS } from './limits.ts';
 import { parseForm } from './query.ts';
+import { isAcrValue } from './step-up.ts';
 
 /** What the verify URL asks for (D-02). */
 export type VerifyOptions = {
@@ -17,8 +18,6 @@ export type VerifyOptions = {
 export type VerifyOptionsParser = (query: string) => VerifyOptions | { readonly problem: string };
 
 const NO_OPTIONS: VerifyOptions = { rules: [], onFail: undefined, service: undefined };
-// It is repeated inside a quoted string of WWW-Authenticate (RFC 9470 §3): nothing may end that string early.
-const ACR_VALUE = /^[\x21\x23-\x5b\x5d-\x7e]+$/;
 const KNOWN: ReadonlySet<string> = new Set(['roles', 'groups', 'scopes', 'acr', 'on_fail', 'profile', 'service']);
 
 /**
@@ -62,7 +61,7 @@ function parseOptions(
   const rules: AccessRule[] = [];
   const own = ownRule(values);
   if (own === undefined) return { problem: 'empty list in a verify option' };
-  if (!own.acr.every((value) => ACR_VALUE.test(value))) return { problem: 'malformed acr' };
+  if (!own.acr.every(isAcrValue)) return { problem: 'malformed acr' };
   if (own !== NO_RULE) rules.push(own);
   const name = values.get('profile');
   const profile = name === undefined ? undefined : profiles.get(name);

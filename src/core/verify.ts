@@ -20,6 +20,7 @@ import type { CompiledRoute, RouteMatch, RouteTable } from './routes.ts';
 import type { BearerResult, BearerTokens, Session, Sessions, Tokens } from './services.ts';
 import type { SessionBinding } from './session-binding.ts';
 import { canonicalHost, type SiteRuntime, type SiteTable } from './sites.ts';
+import { stepUpOf } from './step-up.ts';
 import { type Deciding, type Decision, deny, denyBearer } from './verify-decision.ts';
 import { isMethodToken, isOwnPath, schemeOf } from './verify-forwarded.ts';
 import type { VerifyOptions, VerifyOptionsParser } from './verify-options.ts';
@@ -278,15 +279,9 @@ function refuseAccess(
   const { code, reason } = problem;
   const navigation = isNavigation(method, context);
   if (code === 'access_denied') return deny(code, reason, site, navigation);
-  const maxAgeS = rule.maxAgeMs === undefined ? undefined : Math.floor(rule.maxAgeMs / 1000);
-  const acr = rule.acr.join(' ');
-  if (canLogin && wantsLogin(inquiry, navigation, services)) {
-    const acrPart = acr === '' ? '' : `&acr_values=${encodeURIComponent(acr)}`;
-    const agePart = maxAgeS === undefined ? '' : `&max_age=${maxAgeS}`;
-    return login(inquiry, services, acrPart + agePart, false);
-  }
-  const challenge = (acr === '' ? '' : `, acr_values="${acr}"`) + (maxAgeS === undefined ? '' : `, max_age=${maxAgeS}`);
-  return deny(code, reason, site, navigation, challenge);
+  const { challenge, query } = stepUpOf(rule);
+  if (canLogin && wantsLogin(inquiry, navigation, services)) return login(inquiry, services, query, false);
+  return deny(code, reason, site, navigation, challenge, false, '', canLogin ? query : undefined);
 }
 
 function login(inquiry: Inquiry, services: VerifyServices, extra: string, expireCookie: boolean): Decision {

@@ -19,7 +19,7 @@ import {
 import type { IdpRuntime } from './idp.ts';
 import { countLogin, loopHeaders } from './loop-guard.ts';
 import { openSession, replaceSession } from './new-session.ts';
-import { exchangeCode, safeCode } from './tokens.ts';
+import { exchangeCode, revokeInBackground, safeCode, type TokenSet } from './tokens.ts';
 import {
   findTransaction,
   type Transaction,
@@ -60,6 +60,7 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
       },
       services.clock.now(),
     );
+    if (!isAcrMet(transaction, tokens)) throw tooWeak(runtime, tokens, previous, services);
     const { handle, session } = await openSession(request, runtime, tokens, transaction.startedAt, services);
     if (previous !== undefined) await replaceSession(previous, services);
     services.metrics.logins.inc({ idp: idpName, outcome: 'ok' });
@@ -101,6 +102,31 @@ async function findPrevious(
 ): Promise<Session | undefined> {
   const session = previous === undefined ? undefined : await sessions.find(previous, false);
   return session?.hot.site === site.site.name ? session : undefined;
+}
+
+/** True if the provider authenticated the user in one of the ways asked for, or in any where none was (R-064). */
+function isAcrMet({ acrValues = '' }: Transaction, { claims }: TokenSet): boolean {
+  const wanted = acrValues.split(' ').filter((value) => value !== '');
+  const { acr } = claims;
+  return wanted.length === 0 || (typeof acr === 'string' && wanted.includes(acr));
+}
+
+/**
+ * A provider may ignore `acr_values`. Going back to a page that asks for more would begin the same login again, for ever:
+ * this one ends here, and the session that there was goes on; without one nobody will use the tokens.
+ */
+function tooWeak(
+  runtime: IdpRuntime,
+  { refreshToken, accessToken }: TokenSet,
+  previous: Session | undefined,
+  services: FlowServices,
+): SallyportError {
+  if (previous === undefined) revokeInBackground(services, runtime, [refreshToken, accessToken]);
+  return new SallyportError('insufficient_user_authentication', {
+    detail: 'the provider did not authenticate as asked',
+    publicDetail:
+      'Your identity provider signed you in, but not in the stronger way that the page asks for. Set up a second factor there, or ask the operator; another attempt alone changes nothing.',
+  });
 }
 
 /** Prefetches and frames must not redeem a code; the callback lives on the login host only (R-060). */

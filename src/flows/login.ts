@@ -34,6 +34,7 @@ export async function startLogin(request: FlowRequest, services: FlowServices, p
     returnTo,
     startedAt: services.clock.now(),
     maxAgeS: maxAgeOf(idp.idp, params),
+    acrValues: idp.idp.forwardedParams.includes('acr_values') ? params.get('acr_values') : undefined,
     dpop: idp.idp.dpop === 'require',
     previous: isPosted ? findOwnHandle(request) : undefined,
     silent: prompt === undefined && params.get('prompt') === 'none' && idp.idp.forwardedParams.includes('prompt'),

@@ -26,6 +26,8 @@ export type Transaction = {
   readonly startedAt: number;
   /** `max_age` asked for, seconds. */
   readonly maxAgeS: number | undefined;
+  /** `acr_values` asked for; one of them must come back (R-064). */
+  readonly acrValues?: string | undefined;
   /** The caller asked for `prompt=none`: errors go back to it (D-25). */
   readonly silent: boolean;
   /** Tokens are to be bound to a key of this login (RFC 9449). */

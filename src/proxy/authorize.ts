@@ -1,4 +1,4 @@
-import { findAccessProblem } from '../core/access.ts';
+import { type AccessProblem, findAccessProblem } from '../core/access.ts';
 import type { BaseExchange } from '../core/app-exchange.ts';
 import { askBearer } from '../core/bearer-request.ts';
 import type { RequestContext } from '../core/context.ts';
@@ -11,6 +11,7 @@ import type { CompiledRoute } from '../core/routes.ts';
 import type { BearerResult, ServiceToken, Session } from '../core/services.ts';
 import { compileSessionCookie } from '../core/set-cookie.ts';
 import type { SiteRuntime } from '../core/sites.ts';
+import { stepUpHeader, stepUpLogin, stepUpOf } from '../core/step-up.ts';
 import type { VerifyServices } from '../core/verify.ts';
 
 /** What is asked for: a route's resource on a host of a site. */
@@ -120,12 +121,26 @@ function admit(
 ): Verdict | Promise<Verdict> {
   const { route, rule } = asked.route;
   const problem = findAccessProblem(session, rule, services.clock.now());
-  if (problem !== undefined) throw new SallyportError(problem.code, { detail: `${route.id} ${problem.reason}` });
+  if (problem !== undefined) return refuse(asked, problem, handle !== '', services);
   if (route.service === undefined) throw new TypeError(`route ${route.id} has no service`);
   const given = services.tokens.ensure(handle, session, route.service, staleForS);
   return whenKnown(given, (token) => {
     if (token.kind === 'ended') return withoutSession(asked, token.reason, services);
     return { kind: 'pass', session, token };
+  });
+}
+
+/** @param canLogin a step-up may be a redirect: a bearer has no use for our login. */
+function refuse(asked: Asked, problem: AccessProblem, canLogin: boolean, services: VerifyServices): Verdict {
+  const { site, route } = asked;
+  const detail = `${route.route.id} ${problem.reason}`;
+  if (problem.code === 'access_denied') throw new SallyportError(problem.code, { detail });
+  const { challenge, query } = stepUpOf(route.rule);
+  if (canLogin && wantsLogin(asked)) return login(asked, query, services);
+  throw new SallyportError(problem.code, {
+    detail,
+    headers: [stepUpHeader(challenge)],
+    ...(canLogin && { loginUrl: stepUpLogin(site, query) }),
   });
 }
 
@@ -157,15 +172,10 @@ function readProblem(context: RequestContext, site: SiteRuntime): string | undef
 }
 
 /** Nobody is signed in: anonymous where the route allows it, the login for people, 401 for programs (SPEC §6). */
-function withoutSession(asked: Asked, reason: string, { returnTo }: VerifyServices): Verdict {
-  const { context, site, host, path, route } = asked;
-  const { auth, onUnauthenticated } = route.route;
-  if (auth === 'optional') return ANONYMOUS;
-  if (onUnauthenticated === 'login' || (onUnauthenticated === 'auto' && isNavigation(context.method, context))) {
-    const query = context.query === '' ? '' : `?${context.query}`;
-    const original = `${site.scheme}://${host}${path}${query}`;
-    return { kind: 'login', location: loginLocation(site, original, returnTo, '') };
-  }
+function withoutSession(asked: Asked, reason: string, services: VerifyServices): Verdict {
+  const { site, route } = asked;
+  if (route.route.auth === 'optional') return ANONYMOUS;
+  if (wantsLogin(asked)) return login(asked, '', services);
   const { expire } = compileSessionCookie(site.site.cookie, undefined);
   throw new SallyportError('authentication_required', {
     detail: reason,
@@ -182,4 +192,18 @@ export function noteToken(
   { token }: { token: ServiceToken | undefined },
 ): void {
   if (token !== undefined && token.authorization !== '') exchange.tokenService = route.route.service ?? '';
+}
+
+/** Never for a handshake: no browser follows it. */
+function wantsLogin({ context, route }: Asked): boolean {
+  const { onUnauthenticated, webSocket } = route.route;
+  if (webSocket !== undefined) return false;
+  return onUnauthenticated === 'login' || (onUnauthenticated === 'auto' && isNavigation(context.method, context));
+}
+
+/** @param extra what is to be asked for, `&name=value…`. */
+function login({ context, site, host, path }: Asked, extra: string, { returnTo }: VerifyServices): Verdict {
+  const query = context.query === '' ? '' : `?${context.query}`;
+  const original = `${site.scheme}://${host}${path}${query}`;
+  return { kind: 'login', location: loginLocation(site, original, returnTo, extra) };
 }

@@ -96,6 +96,7 @@ export function routeOf(route: Partial<Route> & Pick<Route, 'id' | 'paths'>): Ro
     pathMode: 'strict',
     public: [],
     rewrite: undefined,
+    stepUp: undefined,
     webSocket: undefined,
     position: 'routes.yaml:1:1',
     ...route,

@@ -203,7 +203,6 @@ const PHRASES: Readonly<Record<string, string>> = {
   'claims from access tokens': 'Claims from access tokens',
   'bearer tokens': 'Bearer tokens',
   introspection: 'introspection',
-  'step-up': 'step-up rules on routes',
   'external decisions': 'External policy decisions',
 };
 

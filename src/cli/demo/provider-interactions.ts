@@ -20,6 +20,8 @@ export type InteractionOptions = {
   readonly users: readonly DemoUser[];
   /** Display names by client_id; a client without one is shown by its identifier. */
   readonly clientNames: ReadonlyMap<string, string>;
+  /** Authentication context classes that a sign-in has if they are asked for. */
+  readonly classes: readonly string[];
   /** True prints the users and their passwords below the sign-in form. */
   readonly showHints: boolean;
 };
@@ -134,7 +136,9 @@ async function signIn(
     showSignIn(options, interaction, response, username, true);
     return;
   }
-  const result = { login: { accountId: user.sub, amr: ['pwd'] } };
+  const asked = (interaction.params['acr_values'] ?? '').split(' ');
+  const acr = asked.find((value) => options.classes.includes(value));
+  const result = { login: { accountId: user.sub, amr: ['pwd'], ...(acr !== undefined && { acr }) } };
   await provider.interactionFinished(request, response, result, { mergeWithLastSubmission: false });
 }
 

@@ -76,6 +76,8 @@ export type DemoProviderOptions = {
   readonly configure?: (configuration: Record<string, unknown>) => Record<string, unknown>;
   /** Adds to the provider itself, each time that it is made: for grants that the demo does not use. */
   readonly extend?: (provider: Provider) => void;
+  /** Authentication context classes that the sign-in page grants to whoever asks for them (default none). */
+  readonly classes?: readonly string[];
   /** Prints users and passwords below the sign-in form (default false). */
   readonly showHints?: boolean;
   /** Runs before each token request; may delay it, or answer instead of the provider. */
@@ -157,6 +159,7 @@ function compileHandler(provider: Provider, options: DemoProviderOptions, users:
   const interactions = {
     users,
     showHints: options.showHints ?? false,
+    classes: options.classes ?? [],
     clientNames: new Map(options.clients.map((client) => [client.client_id, displayName(client)])),
   };
   return async (request, response) => {

@@ -46,10 +46,7 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
       expected: 'id_token or userinfo',
     },
   ],
-  'routes.yaml': [
-    { path: 'routes.*.step_up', feature: 'step-up' },
-    { path: 'routes.*.pdp', feature: 'external decisions' },
-  ],
+  'routes.yaml': [{ path: 'routes.*.pdp', feature: 'external decisions' }],
   'pdp.yaml': [
     { path: 'points', feature: 'external decisions', accepts: isEmpty, expected: 'nothing' },
     { path: 'policies', feature: 'external decisions', accepts: isEmpty, expected: 'nothing' },

@@ -283,6 +283,8 @@ export type Route = {
   /** `opaque`: ambiguous paths pass, too; only on a verify route for whole hosts (D-07). */
   readonly pathMode: 'strict' | 'opaque';
   readonly rewrite: { readonly prefix: string; readonly to: string } | undefined;
+  /** A stronger or fresher sign-in than any (RFC 9470). */
+  readonly stepUp: { readonly acr: readonly string[]; readonly maxAgeMs: number | undefined } | undefined;
   /** undefined = an HTTP route; a WebSocket route takes handshakes alone. */
   readonly webSocket: WebSocketSettings | undefined;
   /** Where the entry stands, `routes.yaml:12:5`, for conflicts and `explain`. */

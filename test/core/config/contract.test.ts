@@ -42,7 +42,6 @@ function contract(): Sources {
 const REFUSED = `
 routes.yaml:64:5 routes[0].pdp
 routes.yaml:73:5 routes[1].pdp
-routes.yaml:117:5 routes[6].step_up
 pdp.yaml:4:1 points
 pdp.yaml:13:1 policies
 `;

@@ -247,13 +247,11 @@ const CASES: readonly Refusal[] = [
   {
     name: 'features of later versions',
     sources: {
-      routes:
-        'version: 1\nservices:\n  api: {urls: ["http://a:1"]}\nroutes:\n  - {id: a, paths: [/a], pdp: x, step_up: {max_age: 1m}}\n',
+      routes: 'version: 1\nservices:\n  api: {urls: ["http://a:1"]}\nroutes:\n  - {id: a, paths: [/a], pdp: x}\n',
       pdp: 'version: 1\npoints: {main: {url: "http://pdp:8181"}}\n',
     },
     lines: [
       'routes.yaml:5:26 routes[0].pdp: not available in this version, expected no such key, remove the line',
-      'routes.yaml:5:34 routes[0].step_up: not available in this version, expected no such key, remove the line',
       'pdp.yaml:2:1 points: not available in this version, expected nothing, remove the line',
     ],
   },

@@ -10,6 +10,7 @@ import { checkOpaque, compileRewrite } from './route-paths.ts';
 import { compileRouteTimeouts, compileServiceTls } from './service-options.ts';
 import { checkBearerAudience, compileServiceToken } from './service-token.ts';
 import { hostMatches } from './sites.ts';
+import { compileStepUp } from './step-up.ts';
 import { compileWebSocket } from './websocket.ts';
 
 type ServiceInput = NonNullable<CompileContext['routes']['sections']['services']>[string];
@@ -92,6 +93,7 @@ function compileRoute(
     public: input.public ?? [],
     pathMode: input.path_mode ?? defaults.path_mode,
     rewrite: compileRewrite(context, input, index),
+    stepUp: compileStepUp(context, input.step_up, input.auth ?? defaults.auth, index),
     webSocket: compileWebSocket(context, input, index),
     position: routes.position(path),
   };

@@ -7,6 +7,7 @@ import type { CompileContext } from './context.ts';
 import { foldHeaderName } from './identity-headers.ts';
 import { compileKeyedRateLimit } from './rate-limits.ts';
 import { canonicalOrigin } from './sites.ts';
+import { checkForwarded } from './step-up.ts';
 
 /** `session` compiled. */
 export function compileSession(context: CompileContext): SessionSettings | undefined {
@@ -75,7 +76,8 @@ export function compileLogout(logout: Settings['logout']): Config['logout'] {
 }
 
 /** `verify` compiled. */
-export function compileVerify({ settings, routes }: CompileContext): VerifySettings | undefined {
+export function compileVerify(context: CompileContext): VerifySettings | undefined {
+  const { settings, routes } = context;
   const { verify } = settings.sections;
   if (verify === undefined) return undefined;
   const secret = verify.shared_secret;
@@ -89,6 +91,8 @@ export function compileVerify({ settings, routes }: CompileContext): VerifySetti
     const expected = services.length === 0 ? 'a service of routes.yaml' : services.join(', ');
     settings.fail(at, '{value} is no service of routes.yaml', expected, 'choose one of them or add it');
   }
+  for (const [name, profile] of Object.entries(verify.profiles))
+    checkForwarded(context, settings, ['verify', 'profiles', name], profile);
   return {
     gateway: 'traefik',
     sharedSecret: secret ?? undefined,

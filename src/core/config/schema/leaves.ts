@@ -1,4 +1,5 @@
 import type { z } from 'zod';
+import { isAcrValue } from '../../step-up.ts';
 import { type AddressBlock, parseAddressBlock } from '../address-block.ts';
 import { list, NAME, text } from './scalars.ts';
 import {
@@ -118,6 +119,18 @@ export function words(meaning: string, options: { readonly min?: number } = {}):
     value.trim() === '' ? 'the text is empty' : undefined,
   );
   return list(meaning, word, { separator: 'comma', ...options });
+}
+
+/** Authentication context classes; they are repeated in headers and parted by blanks there. */
+export function acrValues(meaning: string): z.ZodArray<z.ZodString> {
+  const options = {
+    expected: 'visible ASCII without blanks, quotes and backslashes',
+    fix: 'write the class as the provider spells it',
+  };
+  const value = text('One class', options, (given) =>
+    isAcrValue(given) ? undefined : '{value} is no authentication class',
+  );
+  return list(meaning, value, { separator: 'comma', min: 1 });
 }
 
 /** JSON Pointers, the first that exists wins. */

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import { addresses, fileName, host, name, origin, ownPath, plain, scopes, words } from './leaves.ts';
+import { acrValues, addresses, fileName, host, name, origin, ownPath, plain, scopes, words } from './leaves.ts';
 import { expandRoutePath } from './route-path.ts';
 import { choice, duration, flag, integer, list, named, section, size, text } from './scalars.ts';
 import { keyedRateLimit } from './settings-http.ts';
@@ -116,7 +116,7 @@ const route = section('One route', {
   scopes: scopes('All of these scopes', { min: 1 }).optional(),
   allow_ips: addresses('Client addresses that may pass', { min: 1 }).optional(),
   step_up: section('A stronger or fresher sign-in', {
-    acr: words('One of these authentication classes', { min: 1 }).optional(),
+    acr: acrValues('One of these authentication classes').optional(),
     max_age: duration('Age of the sign-in at most', '1s', '400d').optional(),
   }).optional(),
   pdp: name('Policy of pdp.yaml').optional(),

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { fileName, headerName, name, pointer, scopes, words } from './leaves.ts';
+import { acrValues, fileName, headerName, name, pointer, scopes, words } from './leaves.ts';
 import { choice, duration, flag, fraction, integer, keyInfo, named, section, size, text } from './scalars.ts';
 import { directAccessGrant, spaCallback, tokenCookies } from './settings-compat.ts';
 import {
@@ -54,7 +54,7 @@ const verify = section('ForwardAuth', {
       roles: words('One of these roles', { min: 1 }).optional(),
       groups: words('One of these groups', { min: 1 }).optional(),
       scopes: scopes('All of these scopes', { min: 1 }).optional(),
-      acr: words('One of these authentication classes', { min: 1 }).optional(),
+      acr: acrValues('One of these authentication classes').optional(),
       max_age: duration('Age of the sign-in at most', '1s', '400d').optional(),
       on_fail: onFail.optional(),
       service: name('Token of this service').optional(),
