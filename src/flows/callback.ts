@@ -22,6 +22,7 @@ import { openSession, replaceSession } from './new-session.ts';
 import { exchangeCode, revokeInBackground, safeCode, type TokenSet } from './tokens.ts';
 import {
   findTransaction,
+  loginUrlOf,
   type Transaction,
   transactionCookie,
   transactionDpop,
@@ -169,7 +170,7 @@ async function openCallback(
 ): Promise<Transaction | Reply> {
   let transaction: Transaction;
   try {
-    transaction = findTransaction(services, request.context.cookie, params.get('state'));
+    transaction = findTransaction(services, request.context.cookie, params.get('state'), request.site);
   } catch (error) {
     if (!isSallyportError(error) || current === undefined || error.code === 'callback_invalid') throw error;
     return services.replies.redirect(request.context, request.site.site.defaultReturnTo);
@@ -186,6 +187,7 @@ async function openCallback(
   if (current !== undefined) return services.replies.redirect(request.context, transaction.returnTo);
   throw new SallyportError('transaction_missing', {
     detail: 'state was used before',
+    loginUrl: loginUrlOf(transaction, request.site),
     publicDetail: 'This sign-in answer was already used. Start the sign-in again.',
   });
 }

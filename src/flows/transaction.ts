@@ -110,9 +110,14 @@ export function openTransaction(services: FlowServices, id: string, value: strin
 /**
  * The transaction that a callback's `state` names and this browser holds.
  * @throws callback_invalid for a malformed state, transaction_missing without the cookie or for a wrong state,
- * transaction_expired past its life.
+ * transaction_expired past its life, with the way to the same page by another sign-in at `site`.
  */
-export function findTransaction(services: FlowServices, cookieHeader: string, state: string | undefined): Transaction {
+export function findTransaction(
+  services: FlowServices,
+  cookieHeader: string,
+  state: string | undefined,
+  site: SignInSite,
+): Transaction {
   if (state === undefined || state.length > LIMITS.stateMaxChars) {
     throw new SallyportError('callback_invalid', { detail: 'state missing or too long' });
   }
@@ -133,9 +138,17 @@ export function findTransaction(services: FlowServices, cookieHeader: string, st
     throw new SallyportError('transaction_missing', { detail: 'cookie and state do not belong together' });
   }
   if (services.clock.now() - transaction.startedAt >= services.config.login.transactionTtlMs) {
-    throw new SallyportError('transaction_expired');
+    throw new SallyportError('transaction_expired', { loginUrl: loginUrlOf(transaction, site) });
   }
   return transaction;
+}
+
+/** The site that an answer came to. */
+export type SignInSite = { readonly site: { readonly name: string }; readonly loginUrl: string };
+
+/** Where the same sign-in begins anew; the page that was wanted is kept if it is one of this site. */
+export function loginUrlOf({ site: begunAt, returnTo }: Transaction, { site, loginUrl }: SignInSite): string {
+  return begunAt === site.name ? `${loginUrl}?return_to=${encodeURIComponent(returnTo)}` : loginUrl;
 }
 
 /**

@@ -8,6 +8,7 @@ import {
   beginTransaction,
   expireOldTransactions,
   findTransaction,
+  loginUrlOf,
   openTransaction,
   sealTransaction,
   type Transaction,
@@ -18,6 +19,7 @@ import { createClock, ringOf } from '../core/sessions-support.ts';
 import { NOW, worldConfig } from '../core/world.ts';
 
 const TTL_MS = 600_000;
+const SITE = { site: { name: 'main' }, loginUrl: 'https://app.example.test/auth/login' };
 
 function start(options: { keys?: readonly ('k1' | 'k2')[] } = {}) {
   const clock = createClock();
@@ -147,15 +149,21 @@ describe('finding the transaction of a callback', () => {
   const state = transactionValues(mine).state;
   const cookie = jar(services, mine);
   const find = (header: string, asked: string | undefined): string =>
-    codeOf(() => findTransaction(services, header, asked));
+    codeOf(() => findTransaction(services, header, asked, SITE));
 
   test('needs its cookie and its state', () => {
-    assert.deepEqual({ ...findTransaction(services, `a=1; ${cookie}; b=2`, state), maxAgeS: undefined }, mine);
+    assert.deepEqual({ ...findTransaction(services, `a=1; ${cookie}; b=2`, state, SITE), maxAgeS: undefined }, mine);
     assert.equal(
-      findTransaction(services, `${cookie}; ${cookie}`, state).id,
+      findTransaction(services, `${cookie}; ${cookie}`, state, SITE).id,
       mine.id,
       'a repeated cookie is one cookie',
     );
+  });
+
+  test('of this site keeps the page that was wanted for another sign-in, of another site nothing', () => {
+    const wanted = begin({ returnTo: '/a?b=c&d=é#e' });
+    assert.equal(loginUrlOf(wanted, SITE), `${SITE.loginUrl}?return_to=%2Fa%3Fb%3Dc%26d%3D%C3%A9%23e`);
+    assert.equal(loginUrlOf(begin({ site: 'second' }), SITE), SITE.loginUrl);
   });
 
   const other = begin();
