@@ -35,7 +35,8 @@ export type LoadPlan = {
 /** As many requests as go through: `wrk` with one thread, each connection sends the next when the last was answered. */
 export async function saturate(plan: LoadPlan): Promise<LoadResult> {
   const { port, requestsFile, connections, seconds } = plan;
-  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--latency', '-s', SCRIPT];
+  // Its own two seconds are short for a body of 10 MiB on a busy machine.
+  const args = ['-t1', `-c${connections}`, `-d${seconds}s`, '--timeout', '20s', '--latency', '-s', SCRIPT];
   const { stdout } = await run(getPart('wrk'), [...args, `http://127.0.0.1:${port}`, '--', requestsFile], {
     timeout: seconds * 1000 + GRACE_MS,
   });

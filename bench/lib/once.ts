@@ -8,16 +8,16 @@ export type OnceAnswer = {
   readonly body: string;
 };
 
-const ANSWER_MS = 5_000;
+const ANSWER_MS = 30_000;
 
 /**
  * Send one whole request to a loopback port and read the answer that Content-Length bounds.
- * @throws Error after 5 s, or if the connection ends first.
+ * @throws Error after 30 s, or if the connection ends first.
  */
 export function askOnce(port: number, request: string): Promise<OnceAnswer> {
   return new Promise((resolve, reject) => {
     const socket = connect(port, '127.0.0.1', () => socket.write(request, 'latin1'));
-    const timer = setTimeout(() => socket.destroy(new Error('no answer within 5 s')), ANSWER_MS);
+    const timer = setTimeout(() => socket.destroy(new Error('no answer within 30 s')), ANSWER_MS);
     let text = '';
     socket.setEncoding('latin1').on('data', (chunk: string) => {
       text += chunk;

@@ -7,8 +7,10 @@ import { peersScenario } from './peers.ts';
 import { proxyScenario } from './proxy.ts';
 import { readsScenario } from './reads.ts';
 import { scanScenario } from './scan.ts';
+import { socketsScenario } from './sockets.ts';
 import { startScenario } from './start.ts';
 import { stormScenario } from './storm.ts';
+import { streamsScenario } from './streams.ts';
 import { traefikScenario } from './traefik.ts';
 import { verifyScenario } from './verify.ts';
 import { workersScenario } from './workers.ts';
@@ -19,6 +21,8 @@ export const SCENARIOS: readonly Scenario[] = [
   peersScenario,
   readsScenario,
   proxyScenario,
+  streamsScenario,
+  socketsScenario,
   traefikScenario,
   latencyScenario,
   scanScenario,

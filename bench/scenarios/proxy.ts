@@ -53,7 +53,16 @@ const fastify: Subject = {
   check,
 };
 
-const SUBJECTS: readonly Subject[] = [sallyport, nginx, fastify];
+const express: Subject = {
+  name: 'proxy express',
+  title: 'http-proxy-middleware on Express, no authentication',
+  needs: [],
+  open: (lab) =>
+    withService(lab, (service, requestsFile) => openServer('proxy-express.ts', [String(service)], requestsFile)),
+  check,
+};
+
+const SUBJECTS: readonly Subject[] = [sallyport, nginx, fastify, express];
 
 /** P7: a small JSON answer through us and through others. */
 export const proxyScenario: Scenario = {
@@ -80,6 +89,7 @@ function measuresOf(samples: readonly Sample[]): Measure[] {
   return [
     ...ratio('proxy Sallyport', 'proxy nginx', { kind: 'at most', value: 2 }),
     ...ratio('proxy fastify', 'proxy Sallyport', { kind: 'at least', value: 2.5 }),
+    ...ratio('proxy express', 'proxy Sallyport', undefined),
   ];
 }
 
