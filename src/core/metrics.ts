@@ -15,6 +15,9 @@ export type HotCounters = {
   /** Those of them at the operator's listener: no load. */
   operatorsInFlight: number;
   connections: number;
+  /** WebSockets that clients have open, and those to services. */
+  webSockets: number;
+  serviceWebSockets: number;
 };
 
 /** Counters of the process. */
@@ -72,6 +75,8 @@ export function createMetrics(sources: MetricSources): Metrics {
   counter(registry, 'sallyport_requests_total', 'Requests on all listeners', () => hot.requests);
   gauge(registry, 'sallyport_requests_in_flight', 'Requests being answered', () => hot.inFlight);
   gauge(registry, 'sallyport_connections', 'Open inbound connections', () => hot.connections);
+  gauge(registry, 'sallyport_websockets', 'Open WebSockets of clients', () => hot.webSockets);
+  gauge(registry, 'sallyport_service_websockets', 'Open WebSockets to services', () => hot.serviceWebSockets);
   const verifyLatency = createVerifyLatency(registry);
   const readStore = (): number => (sources.storeReachable() ? 1 : 0);
   gauge(registry, 'sallyport_store_reachable', '1 if the last store command succeeded', readStore, 'min');
@@ -126,6 +131,8 @@ function createHotCounters(): HotCounters {
     inFlight: 0,
     operatorsInFlight: 0,
     connections: 0,
+    webSockets: 0,
+    serviceWebSockets: 0,
   };
 }
 

@@ -7,6 +7,7 @@ import type { ServiceTimeouts } from '../core/config/types-service.ts';
 import type { WebSocketSettings } from '../core/config/types-websocket.ts';
 import { findHandle } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
+import type { Metrics } from '../core/metrics.ts';
 import type { Session } from '../core/services.ts';
 import { type Asked, type authorize, noteToken, type Verdict } from './authorize.ts';
 import type { ServiceRuntime } from './http-pools.ts';
@@ -27,6 +28,7 @@ import { type Seat, SocketSessions, type SocketSessionsOptions } from './websock
 /** What WebSockets work with. */
 export type WebSocketServices = SocketSessionsOptions & {
   readonly clock: Clock;
+  readonly metrics: Pick<Metrics, 'hot'>;
   readonly requestHeaders: RequestHeaderRules;
   authorize(asked: Asked): ReturnType<typeof authorize>;
   /** What we tell the service about a request. */
@@ -76,7 +78,7 @@ export function createWebSockets(services: WebSocketServices): WebSockets {
     const seat = sessions.enter(ownerOf(inbound.asked, verdict.session));
     try {
       connect(inbound, headers, seat, (socket) =>
-        join(services.clock, links, inbound, { seat, endsAt: endOfCaller(verdict.session) }, socket),
+        join(services, links, inbound, { seat, endsAt: endOfCaller(verdict.session) }, socket),
       );
     } catch (error) {
       seat.leave();
@@ -151,12 +153,12 @@ function connect(inbound: Inbound, headers: string[], seat: Seat, onOpen: (socke
 
 /** In the turn in which the service accepted: its first messages may be in the same read. */
 function join(
-  clock: Clock,
+  { clock, metrics: { hot } }: WebSocketServices,
   links: Set<Link>,
   { app, exchange, settings }: Inbound,
   { seat, endsAt }: { readonly seat: Seat; readonly endsAt: number },
   service: WebSocket,
-) {
+): void {
   const link = new Link({
     settings,
     clock,
@@ -164,10 +166,18 @@ function join(
     onActivity: () => {
       if (settings.countsAsActivity) seat.act();
     },
-    onEnd: () => seat.leave(),
+    onEnd: () => {
+      hot.webSockets -= 1;
+      seat.leave();
+    },
   });
   links.add(link);
-  service.on('close', () => links.delete(link));
+  hot.serviceWebSockets += 1;
+  service.on('close', () => {
+    hot.serviceWebSockets -= 1;
+    links.delete(link);
+  });
+  hot.webSockets += 1;
   app.upgrade(exchange, link, service.protocol);
   seat.sit({
     tick(now) {
