@@ -1,8 +1,9 @@
 import { parseCookie } from 'cookie';
-import { CONFLICTING_HANDLE, findHandle, NO_HANDLE } from '../src/core/cookie.ts';
+import { CONFLICTING_HANDLE, compileHandleFinder, NO_HANDLE } from '../src/core/cookie.ts';
 import type { MicroBench } from './lib/micro.ts';
 
 const NAME = 'bff_session';
+const findHandle = compileHandleFinder(NAME);
 const HANDLE_FORM = /^[A-Za-z0-9_-]{43}$/;
 const OWN_COOKIE = /(?:^|;)[ \t]*bff_session=([^;]*)/g;
 
@@ -12,7 +13,8 @@ export function kilobyteHeader(number: number): string {
   const half = Array.from({ length: 7 }, (_, at) => `program_${at}=${'0123456789abcdef'.repeat(3)}${number}`).join(
     '; ',
   );
-  return `${half}; ${NAME}=${handle}; ${half}`.slice(0, 1_024);
+  // In one piece, as the native core hands headers over.
+  return Buffer.from(`${half}; ${NAME}=${handle}; ${half}`.slice(0, 1_024)).toString('latin1');
 }
 
 const HEADERS = Array.from({ length: 64 }, (_, number) => kilobyteHeader(number));
@@ -25,7 +27,7 @@ export const cookieBench: MicroBench = {
       name: 'cookie in the middle of 1 KiB',
       calls: HEADERS.length,
       ways: {
-        'findHandle (shipped)': () => HEADERS.map((header) => findHandle(header, NAME)),
+        'findHandle (shipped)': () => HEADERS.map((header) => findHandle(header)),
         'package cookie': () => HEADERS.map(byPackage),
         'split into pairs': () => HEADERS.map(bySplit),
         'regular expression': () => HEADERS.map(byExpression),

@@ -55,9 +55,12 @@ export function machineName() {
   return `${process.platform}-${process.arch}`;
 }
 
-/** Finds the first of `commands` on the PATH. */
+/** Where Debian puts servers; not on the PATH of everybody who may run them. */
+const SERVER_FOLDERS = ['/usr/local/sbin', '/usr/sbin', '/sbin'];
+
+/** Finds the first of `commands` on the PATH, or beside it. */
 export function findOnPath(commands) {
-  const folders = (process.env.PATH ?? '').split(delimiter).filter((folder) => folder !== '');
+  const folders = [...(process.env.PATH ?? '').split(delimiter), ...SERVER_FOLDERS].filter((folder) => folder !== '');
   for (const command of commands) {
     for (const folder of folders) {
       const path = join(folder, command);

@@ -1,10 +1,12 @@
-import { findHandle } from '../../src/core/cookie.ts';
+import { compileHandleFinder } from '../../src/core/cookie.ts';
 import { cookieBench, kilobyteHeader } from '../cookie.ts';
 import { bytesPerCall } from '../lib/alloc.ts';
 import { formatMicro, type MicroResult, microRatios, runMicro } from '../lib/micro.ts';
 import { whenQuiet } from '../lib/rounds.ts';
 import { spreadOf } from '../lib/stats.ts';
 import type { Measure, Scenario } from '../lib/types.ts';
+
+const findHandle = compileHandleFinder('bff_session');
 
 const GROUP = 'cookie in the middle of 1 KiB';
 
@@ -45,10 +47,10 @@ export const scanScenario: Scenario = {
 /** Heap bytes of a call less those of the slice that it returns. */
 function measureBytes(): number {
   const header = kilobyteHeader(7);
-  const handle = findHandle(header, 'bff_session');
+  const handle = findHandle(header);
   const start = header.indexOf(handle);
   const end = start + handle.length;
-  const scan = bytesPerCall(() => findHandle(header, 'bff_session'));
+  const scan = bytesPerCall(() => findHandle(header));
   const slice = bytesPerCall(() => header.slice(start, end));
   return Math.round(scan - slice);
 }

@@ -7,12 +7,14 @@
 
 import uWS, { type HttpResponse } from 'uWebSockets.js';
 import { Redis } from 'iovalkey';
-import { findHandle } from '../../src/core/cookie.ts';
+import { compileHandleFinder } from '../../src/core/cookie.ts';
 import { createKeyRing } from '../../src/core/crypto.ts';
 import { compileIdentityHeaders } from '../../src/core/identity.ts';
 import { SessionDecoder } from '../../src/core/sessions-decode.ts';
 import type { StoredHot } from '../../src/core/store.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
+
+const findHandle = compileHandleFinder('bff_session');
 
 type Way = (locator: string) => Promise<Buffer | null>;
 
@@ -37,7 +39,7 @@ uWS
     response.onAborted(() => {
       isOpen = false;
     });
-    const handle = findHandle(request.getHeader('cookie'), 'bff_session');
+    const handle = findHandle(request.getHeader('cookie'));
     const locator = decoder.locatorOf(handle);
     readHot(locator)
       .then((stored) => {

@@ -1,4 +1,5 @@
 import type { Config, Site } from './config/types.ts';
+import { compileHandleFinder, type HandleFinder } from './cookie.ts';
 
 /** A site with what requests ask of it worked out at start. */
 export type SiteRuntime = {
@@ -11,6 +12,8 @@ export type SiteRuntime = {
   readonly loginUrl: string;
   /** Absolute logout address. */
   readonly logoutUrl: string;
+  /** Finds the handle of the site's session cookie. */
+  readonly findHandle: HandleFinder;
   /** True for an origin of `sites.<name>.origins`, or the origin of one of the site's own hosts. */
   allowsOrigin(origin: string): boolean;
 };
@@ -97,6 +100,7 @@ function compileSite(site: Site, authPath: string): SiteRuntime {
     loginHost: url.host,
     loginUrl: `${site.publicUrl}${authPath}/login`,
     logoutUrl: `${site.publicUrl}${authPath}/logout`,
+    findHandle: compileHandleFinder(site.cookie.name),
     allowsOrigin: (origin) => exact.has(origin) || patterns.some((pattern) => matchesOrigin(pattern, origin)),
   };
 }

@@ -6,7 +6,7 @@ import type { Clock } from './clock.ts';
 import type { Config } from './config/types.ts';
 import type { RequestContext } from './context.ts';
 import { PROBLEM_DUPLICATE, PROBLEM_FORWARDED } from './context-problems.ts';
-import { CONFLICTING_HANDLE, findHandle, NO_HANDLE } from './cookie.ts';
+import { CONFLICTING_HANDLE, NO_HANDLE } from './cookie.ts';
 import { equalSecret } from './crypto.ts';
 import type { CsrfProofs } from './csrf.ts';
 import { SallyportError } from './errors.ts';
@@ -158,7 +158,7 @@ function decide(inquiry: Inquiry, services: VerifyServices): Deciding {
     return judgeBearer(inquiry, result, services);
   }
   if (auth === 'bearer') return deny('authentication_required', NO_BEARER, site, isNavigation(method, context));
-  const handle = findHandle(context.cookie, site.site.cookie.name);
+  const handle = site.findHandle(context.cookie);
   if (handle === NO_HANDLE) return withoutSession(inquiry, 'no_cookie', services);
   if (handle === CONFLICTING_HANDLE) return withoutSession(inquiry, 'conflicting_cookies', services);
   const found = services.sessions.find(handle, true, context.readAt);

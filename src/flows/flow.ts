@@ -2,7 +2,6 @@ import type { Audit } from '../core/audit.ts';
 import type { Clock } from '../core/clock.ts';
 import type { Config } from '../core/config/types.ts';
 import type { RequestContext } from '../core/context.ts';
-import { findHandle } from '../core/cookie.ts';
 import type { KeyRing } from '../core/crypto.ts';
 import type { CsrfProofs } from '../core/csrf.ts';
 import type { Refresh } from '../core/freshness.ts';
@@ -94,7 +93,7 @@ export async function findSession(
   { sessions, binding }: FlowServices,
   slide: boolean,
 ): Promise<FoundSession | undefined> {
-  const handle = findHandle(context.cookie, site.site.cookie.name);
+  const handle = site.findHandle(context.cookie);
   if (handle.length !== LIMITS.handleLength) return undefined;
   const session = await sessions.find(handle, slide);
   if (session === undefined || session.hot.site !== site.site.name) return undefined;
@@ -129,7 +128,7 @@ export function newSessionCookies(
 
 /** Why a request of ours lacks the CSRF proof, or undefined; whether its session lives does not matter yet. */
 export function proofProblem({ context, site }: FlowRequest, { csrf }: FlowServices): string | undefined {
-  const handle = findHandle(context.cookie, site.site.cookie.name);
+  const handle = site.findHandle(context.cookie);
   const locator = handle.length === LIMITS.handleLength ? locatorOf(handle) : undefined;
   return csrf.isProven(context, locator) ? undefined : 'no_proof';
 }

@@ -2,7 +2,7 @@ import { type AccessProblem, findAccessProblem } from '../core/access.ts';
 import type { BaseExchange } from '../core/app-exchange.ts';
 import { askBearer } from '../core/bearer-request.ts';
 import type { RequestContext } from '../core/context.ts';
-import { CONFLICTING_HANDLE, findHandle, NO_HANDLE } from '../core/cookie.ts';
+import { CONFLICTING_HANDLE, NO_HANDLE } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
 import type { Renewal } from '../core/freshness.ts';
 import { isNavigation, isUnsafeMethod, originProblem } from '../core/origin.ts';
@@ -55,7 +55,7 @@ export function authorize(asked: Asked, services: VerifyServices): Verdict | Pro
   const brought = bearer && askBearer(bearer, context, context.method, site.scheme, asked.host, context.path);
   if (brought !== undefined) return whenKnown(brought, (result) => judgeBearer(asked, result, services));
   if (auth === 'bearer') throw new SallyportError('authentication_required', { detail: 'no_bearer' });
-  const handle = findHandle(context.cookie, site.site.cookie.name);
+  const handle = site.findHandle(context.cookie);
   if (handle === NO_HANDLE) return withoutSession(asked, 'no_cookie', services);
   if (handle === CONFLICTING_HANDLE) return withoutSession(asked, 'conflicting_cookies', services);
   return whenKnown(services.sessions.find(handle, true), (session) => judge(asked, handle, session, services));

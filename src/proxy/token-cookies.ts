@@ -1,4 +1,3 @@
-import { findHandle } from '../core/cookie.ts';
 import type { Session, Sessions } from '../core/services.ts';
 import type { TokenCookies } from '../core/token-cookies.ts';
 import type { Asked } from './authorize.ts';
@@ -16,6 +15,6 @@ export function findRenewedCookies(
   // A bearer's caller has no record, and its token is not ours to give.
   if (session.locator === '' || tokenCookies.isCurrent(context, path, session)) return [];
   if (!tokenCookies.savesGrants) return tokenCookies.issue(site, session, undefined);
-  const handle = findHandle(context.cookie, site.site.cookie.name);
+  const handle = site.findHandle(context.cookie);
   return sessions.readCold(handle).then((cold) => tokenCookies.issue(site, session, cold?.refreshToken));
 }

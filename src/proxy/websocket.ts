@@ -5,7 +5,6 @@ import type { Exchange } from '../core/app-exchange.ts';
 import type { Clock } from '../core/clock.ts';
 import type { ServiceTimeouts } from '../core/config/types-service.ts';
 import type { WebSocketSettings } from '../core/config/types-websocket.ts';
-import { findHandle } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
 import type { Metrics } from '../core/metrics.ts';
 import type { Session } from '../core/services.ts';
@@ -117,7 +116,7 @@ function endOfCaller(session: Session | undefined): number {
 
 function ownerOf({ context, site }: Asked, session: Session | undefined) {
   if (session === undefined || session.locator === '') return undefined;
-  const handle = findHandle(context.cookie, site.site.cookie.name);
+  const handle = site.findHandle(context.cookie);
   if (typeof handle !== 'string') throw new TypeError('a session without its handle');
   return { handle: Buffer.from(handle, 'latin1').toString('latin1'), session, site };
 }

@@ -72,7 +72,7 @@ describe('a session that ends, on two processes', OPTIONS, () => {
             await sleep(50);
             askedAt = Date.now();
           }
-          assert.ok(askedAt >= session.hot.absoluteAt - 50, 'it did not end early');
+          assert.ok(Date.now() >= session.hot.absoluteAt, 'it did not end early');
         }),
       ),
     );
