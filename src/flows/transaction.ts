@@ -33,7 +33,7 @@ export type Transaction = {
   /** Tokens are to be bound to a key of this login (RFC 9449). */
   readonly dpop: boolean;
   /** Handle of the browser's session, where the answer's POST will not bring its cookie (D-24). */
-  readonly previous: string | undefined;
+  readonly previous?: string | undefined;
   /** state, nonce, verifier and key derive from it (D-23). */
   readonly secret: string;
 };

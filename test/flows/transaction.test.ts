@@ -37,7 +37,6 @@ function begin(fields: Partial<Transaction> = {}): Transaction {
     maxAgeS: undefined,
     silent: false,
     dpop: false,
-    previous: undefined,
     ...fields,
   });
 }
