@@ -1,5 +1,5 @@
 import { addressGroup } from '../core/address.ts';
-import { findCookie, findHandle } from '../core/cookie.ts';
+import { findCookie } from '../core/cookie.ts';
 import { SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';
 import { hasFetchMetadata } from '../core/origin.ts';
@@ -61,7 +61,7 @@ function checkSignUp(runtime: IdpRuntime): void {
 
 /** The browser's session cookie, whatever it is worth. */
 function findOwnHandle({ context, site }: FlowRequest): string | undefined {
-  const handle = findHandle(context.cookie, site.site.cookie.name);
+  const handle = site.findHandle(context.cookie);
   return handle.length === LIMITS.handleLength ? handle : undefined;
 }
 

@@ -29,8 +29,6 @@ describe('bearer in idps.yaml', () => {
           introspection: false,
           introspectionCacheMs: 30_000,
           claimsLike: 'main',
-          introspection: false,
-          introspectionCacheMs: 30_000,
         },
       ],
     });
