@@ -11,6 +11,7 @@ import { createProvingFetch, withNonce } from './dpop.ts';
 import type { FlowServices } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
 import type { RequestOptions } from './idp-metadata.ts';
+import { openSignedUserinfo } from './signed-userinfo.ts';
 import { callAsClient, checkTokenType, tokenMetadata } from './token-endpoint.ts';
 
 /** Validated result of a code exchange. */
@@ -116,7 +117,7 @@ function readTokens({ idp }: IdpRuntime, result: oauth.TokenEndpointResponse, no
 }
 
 /**
- * Ask UserInfo and compare its `sub` (OpenID Connect Core §5.3.4, R-065).
+ * Ask UserInfo and compare its `sub` (OpenID Connect Core §5.3.4, R-065); a signed answer needs a good signature.
  * @throws as `exchangeCode`
  */
 export async function fetchUserinfo(
@@ -137,7 +138,7 @@ export async function fetchUserinfo(
             const fetch = createProvingFetch({ ...runtime, nonces: runtime.dpopNonces, key: dpop, accessToken });
             return ask({ ...requestOptions, [oauth.customFetch]: fetch });
           });
-    return await oauth.processUserInfoResponse(metadata, client, subject, response);
+    return await oauth.processUserInfoResponse(metadata, client, subject, await openSignedUserinfo(runtime, response));
   } catch (error) {
     throw classifyTokenError(error);
   }
