@@ -10,7 +10,7 @@ main{width:min(34rem,100%);background:var(--card);border:1px solid var(--line);b
 h1{margin:0 0 .75rem;font-size:1.4rem;line-height:1.25}p{margin:.5rem 0}.actions{display:flex;flex-wrap:wrap;gap:.75rem;margin-top:1.5rem}
 a.button,button{font:inherit;border:1px solid var(--accent);border-radius:9px;padding:.55rem 1.1rem;text-decoration:none;cursor:pointer;color:var(--accent);background:transparent}
 a.primary,button.primary{background:var(--accent);color:var(--card)}small{display:block;margin-top:1.5rem;color:var(--dim);font-size:.82rem;overflow-wrap:anywhere}code{font-family:ui-monospace,monospace}
-ul{list-style:none;margin:1.25rem 0 0;padding:0}li{display:flex;justify-content:space-between;align-items:center;gap:1rem;padding:.9rem 0;border-top:1px solid var(--line)}li p{margin:0;color:var(--dim);font-size:.9rem}h2{margin:0;font-size:1rem}em{font-style:normal;font-weight:400;font-size:.82rem;color:var(--accent)}li button,li button.primary{white-space:nowrap;background:transparent;color:var(--accent)}`;
+ul{list-style:none;margin:1.25rem 0 0;padding:0}li{display:flex;justify-content:space-between;align-items:center;gap:1rem;padding:.9rem 0;border-top:1px solid var(--line)}li p{margin:0;color:var(--dim);font-size:.9rem}h2{margin:0;font-size:1rem}em{font-style:normal;font-weight:400;font-size:.82rem;color:var(--accent)}li a.button,li button,li button.primary{white-space:nowrap;background:transparent;color:var(--accent)}`;
 
 const STYLE_SOURCE = hashSource(STYLE);
 

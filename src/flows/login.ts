@@ -8,6 +8,7 @@ import { findUrlValue, parseForm } from '../core/query.ts';
 import { spend } from '../core/rate-limit.ts';
 import type { SiteRuntime } from '../core/sites.ts';
 import { authorizationLocation, maxAgeOf } from './authorization-request.ts';
+import { offerProviders } from './chooser.ts';
 import { cookiesOf, type FlowRequest, type FlowServices, getIdp } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
 import { beginTransaction, expireOldTransactions, sealTransaction, setTransactionCookie } from './transaction.ts';
@@ -23,7 +24,9 @@ export async function startLogin(request: FlowRequest, services: FlowServices, p
   const params = parseForm(context.query);
   const returnTo = chooseReturnTo(request, params, services);
   if (request.host !== site.loginHost) return moveToLoginHost(request, returnTo, params, services, prompt);
-  const idp = getIdp(services, chooseIdp(services, site, params.get('idp')));
+  const name = chooseIdp(services, site, params.get('idp'));
+  if (name === '') return offerProviders(request, returnTo, params, prompt, services);
+  const idp = getIdp(services, name);
   const { loginLimit } = services;
   if (loginLimit !== undefined) await spend(loginLimit, `address ${addressGroup(request.clientIp)}`, 'login');
   if (prompt === 'create') checkSignUp(idp);
@@ -121,6 +124,7 @@ function moveToLoginHost(
   return services.replies.redirect(context, target.href);
 }
 
+/** Empty if the user must choose. @throws unknown_idp */
 function chooseIdp(services: FlowServices, site: SiteRuntime, asked: string | undefined): string {
   if (asked === undefined || asked === '') return site.site.idp;
   if (!services.idps.has(asked)) throw new SallyportError('unknown_idp');

@@ -111,7 +111,9 @@ function endSessionUrl(
   cold: SessionCold | undefined,
   services: FlowServices,
 ): string | undefined {
-  const runtime = getIdp(services, session?.hot.idp ?? site.site.idp);
+  const name = session?.hot.idp ?? site.site.idp;
+  if (name === '') return undefined;
+  const runtime = getIdp(services, name);
   const endpoint = runtime.isReady() ? runtime.metadata().end_session_endpoint : undefined;
   if (runtime.idp.logout.mode === 'local' || endpoint === undefined) return undefined;
   const url = new URL(endpoint);

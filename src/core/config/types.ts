@@ -71,7 +71,7 @@ export type Config = {
   /** undefined = off. */
   readonly telemetry?: TelemetrySettings | undefined;
   readonly idps: readonly Idp[];
-  /** Name of the default provider. */
+  /** Name of the default provider; empty if users choose (D-25). */
   readonly defaultIdp: string;
   readonly bearer: BearerSettings;
   readonly services: readonly Service[];
@@ -90,7 +90,7 @@ export type Site = {
   /** Canonical lower-case hosts, with the port where it is not the scheme's default; `*.x` = exactly one label. */
   readonly hosts: readonly string[];
   readonly cookie: CookieSettings;
-  /** Provider name. */
+  /** Provider name; empty if users choose (D-25). */
   readonly idp: string;
   /** Allowed foreign origins, exact or `https://*.sub.domain` (one label). */
   readonly origins: readonly string[];

@@ -1,5 +1,5 @@
 import { describe } from 'node:test';
-import { IDPS, idps, type Refusal, testRefusals } from './support.ts';
+import { IDPS, idps, type Refusal, settings, testRefusals } from './support.ts';
 
 const CASES: readonly Refusal[] = [
   {
@@ -71,9 +71,17 @@ const CASES: readonly Refusal[] = [
     lines: ['idps.yaml:2:10 default: "staff" is no provider of this file, expected main, choose one of them'],
   },
   {
-    name: 'several providers without a default',
-    sources: { idps: idps('  other: {issuer: "https://o.example.com", client_id: x, client_auth: {method: none}}\n') },
-    lines: ['idps.yaml:1:1 default: is missing, expected one of main, other, add the line'],
+    name: 'passwords and a client grant where nothing says which of several providers is asked',
+    sources: {
+      idps: idps('  other: {issuer: "https://o.example.com", client_id: x, client_auth: {method: none}}\n'),
+      settings: settings('direct_access_grant: {enabled: true}\n'),
+      routes:
+        'version: 1\nservices:\n  api: {urls: ["http://127.0.0.1:9"], audience: api, token: {source: client_credentials}}\n',
+    },
+    lines: [
+      'settings.yaml:8:32 direct_access_grant.enabled: nobody says whom site main asks about a password, expected one provider for each site, add default to idps.yaml, or idp to it',
+      'routes.yaml:3:70 services.api.token.source: "client_credentials" of no provider, expected one of main, other, add token.idp, or default to idps.yaml',
+    ],
   },
   {
     name: 'no provider',

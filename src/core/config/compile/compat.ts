@@ -17,18 +17,31 @@ type TokenCookieKey = 'access_token' | 'refresh_token';
 export function compileCompat(context: CompileContext, sites: readonly Site[]): CompatSettings {
   return {
     tokenCookies: compileTokenCookies(context, sites),
-    directGrant: compileDirectGrant(context),
+    directGrant: compileDirectGrant(context, sites),
     spaCallback: compileSpaCallback(context),
   };
 }
 
-function compileDirectGrant({ settings }: CompileContext): DirectGrantSettings | undefined {
+function compileDirectGrant(
+  { settings, idps }: CompileContext,
+  sites: readonly Site[],
+): DirectGrantSettings | undefined {
   const { direct_access_grant: input, paths } = settings.sections;
   if (input?.enabled !== true) return undefined;
   const path = ['direct_access_grant'];
   const address = `POST ${paths?.auth ?? '/auth'}/login`;
   const message = `${address} takes passwords: whoever answers for this service sees them, and the provider asks for nothing more`;
   settings.warn([...path, 'enabled'], message);
+  const undecided = sites.find(({ idp }) => idp === '');
+  if (undecided !== undefined && idps.namesAt(['providers']).length > 1) {
+    const problem = `nobody says whom site ${undecided.name} asks about a password`;
+    settings.fail(
+      [...path, 'enabled'],
+      problem,
+      'one provider for each site',
+      'add default to idps.yaml, or idp to it',
+    );
+  }
   if (input.return_token) settings.warn([...path, 'return_token'], `${address} gives access tokens to its callers`);
   const rateLimit = compileRateLimit(settings, [...path, 'rate_limit'], input.rate_limit);
   return rateLimit && { returnToken: input.return_token, rateLimit };

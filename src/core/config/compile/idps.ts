@@ -13,7 +13,7 @@ const OWN_PARAMETERS = new Set(
   request_uri dpop_jkt resource id_token_hint client_secret`.split(/\s+/),
 );
 
-/** The name of the default provider; empty if the file names none, which is reported. */
+/** The name of the default provider; empty if several providers have none: then users choose (D-25). */
 export function compileDefaultIdp({ idps }: CompileContext): string {
   const names = idps.namesAt(['providers']);
   const given = idps.sections.default;
@@ -21,10 +21,8 @@ export function compileDefaultIdp({ idps }: CompileContext): string {
     idps.fail(['providers'], 'there is no provider', 'at least one', 'add "main: {issuer: …, client_id: …}" below it');
   } else if (given !== undefined && names.length > 0 && !names.includes(given)) {
     idps.fail(['default'], '{value} is no provider of this file', names.join(', '), 'choose one of them');
-  } else if (given === undefined && names.length > 1) {
-    idps.fail(['default'], 'is missing', `one of ${names.join(', ')}`, 'add the line');
   }
-  return given ?? names[0] ?? '';
+  return given ?? (names.length === 1 ? names[0] : undefined) ?? '';
 }
 
 /** Compile the providers that passed the schema, with the checks that concern several keys. */

@@ -66,6 +66,10 @@ function checkProvider(
   if (idp !== undefined && !names.includes(idp)) {
     routes.fail(path, '{value} is no provider of idps.yaml', names.join(', '), 'choose one of them');
   }
+  if (idp === undefined && defaultIdp === '' && names.length > 1) {
+    const fix = 'add token.idp, or default to idps.yaml';
+    routes.fail(['services', name, 'token', 'source'], '{value} of no provider', `one of ${names.join(', ')}`, fix);
+  }
   // RFC 6749 §4.4: confidential clients only.
   if (idps.sections.providers?.[idp ?? defaultIdp]?.client_auth.method === 'none') {
     const problem = `client_credentials of ${idp ?? defaultIdp}, a client without authentication`;

@@ -177,7 +177,9 @@ const bearer = section('Bearer tokens', {
 /** idps.yaml: who vouches for users. */
 export const idpsSchema = section('Who vouches for users', {
   version,
-  default: name('Provider used where nothing else is said; may be left out if there is only one').optional(),
+  default: name(
+    'Provider used where nothing else is said; left out with several: the user chooses at /auth/login',
+  ).optional(),
   providers: named('OpenID Providers', provider),
   bearer,
 });
