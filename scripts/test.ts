@@ -31,6 +31,7 @@ const SLOW_FOLDERS = [
   'setup',
 ].map((name) => `test/${name}/`);
 const CONCURRENCY = 2;
+/** Of each test and of each hook; a file as a whole may take longer. */
 const TEST_TIMEOUT_MS = 180_000;
 /** A test file that has finished its tests and does not end holds something open; nothing else ends it. */
 const SILENCE_MAX_MS = 300_000;

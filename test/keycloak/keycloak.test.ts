@@ -8,6 +8,7 @@ import { registerParDpopSuite } from './suites/par-dpop.ts';
 import { registerProviderLogoutSuite } from './suites/provider-logout.ts';
 import { registerSignInSuite } from './suites/sign-in.ts';
 import { registerStepUpSuite } from './suites/step-up.ts';
+import { registerTokenExchangeSuite } from './suites/token-exchange.ts';
 
 describe('with a real Keycloak', { skip: skipWithout('java', 'keycloak') }, () => {
   let keycloak: TestKeycloak | undefined;
@@ -26,4 +27,5 @@ describe('with a real Keycloak', { skip: skipWithout('java', 'keycloak') }, () =
   registerProviderLogoutSuite(getKeycloak);
   registerDirectGrantSuite(getKeycloak);
   registerStepUpSuite(getKeycloak);
+  registerTokenExchangeSuite(getKeycloak);
 });

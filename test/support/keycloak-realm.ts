@@ -28,7 +28,7 @@ export type KeycloakClient = {
 /**
  * The realm as Keycloak imports it (RealmRepresentation): refresh tokens rotate and are good once (`revokeRefreshToken`);
  * access tokens live
- * five minutes; a form registers new people.
+ * five minutes; a form registers new people; passwords are hashed once, as a test signs in often.
  */
 export function makeRealm(): object {
   return {
@@ -37,10 +37,11 @@ export function makeRealm(): object {
     sslRequired: 'none',
     registrationAllowed: true,
     accessTokenLifespan: 300,
+    passwordPolicy: 'hashAlgorithm(pbkdf2-sha256) and hashIterations(1)',
     revokeRefreshToken: true,
     refreshTokenMaxReuse: 0,
     eventsEnabled: true,
-    enabledEventTypes: ['REFRESH_TOKEN', 'REFRESH_TOKEN_ERROR', 'LOGIN', 'LOGOUT', 'REVOKE_GRANT'],
+    enabledEventTypes: ['REFRESH_TOKEN', 'REFRESH_TOKEN_ERROR', 'LOGIN', 'LOGOUT', 'REVOKE_GRANT', 'TOKEN_EXCHANGE'],
     roles: { realm: [{ name: 'user' }, { name: 'admin' }] },
     users: [makeUser('alice', 'user'), makeUser('bob', 'admin')],
   };

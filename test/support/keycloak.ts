@@ -23,6 +23,8 @@ export type KeycloakAnswer = { readonly url: URL; readonly form: URLSearchParams
 
 const START_MAX_MS = 170_000;
 const STOP_MAX_MS = 10_000;
+/** It lives a minute. */
+const ADMIN_TOKEN_KEPT_MS = 30_000;
 const LISTENING = /Listening on: (http:\/\/[\d.:]+)\. Management interface listening on (http:\/\/[\d.:]+)\./;
 const ADMIN = { user: 'admin', password: 'keycloak-of-a-test' };
 /** Less optimization by the JVM: a test ends before that would pay. */
@@ -42,8 +44,15 @@ export async function startKeycloak(): Promise<TestKeycloak> {
     await server.stop();
     throw error;
   }
-  const admin: TestKeycloak['admin'] = async (path, method = 'GET', body) =>
-    request(`${base}/admin/realms/${REALM}${path}`, await fetchAdminToken(base), method, body);
+  let token = Promise.resolve('');
+  let fetchedAt = Number.NEGATIVE_INFINITY;
+  const admin: TestKeycloak['admin'] = async (path, method = 'GET', body) => {
+    if (performance.now() - fetchedAt >= ADMIN_TOKEN_KEPT_MS) {
+      fetchedAt = performance.now();
+      token = fetchAdminToken(base);
+    }
+    return request(`${base}/admin/realms/${REALM}${path}`, await token, method, body);
+  };
   return {
     issuer: `${base}/realms/${REALM}`,
     async addClient(client) {
@@ -142,7 +151,6 @@ async function whenServing({ child, log }: Server): Promise<string> {
   throw new Error(`Keycloak does not serve after ${START_MAX_MS} ms:\n${log()}`);
 }
 
-/** One for each call: it lives a minute only. */
 async function fetchAdminToken(base: string): Promise<string> {
   const answer = await fetch(`${base}/realms/master/protocol/openid-connect/token`, {
     method: 'POST',

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { LIMITS } from '../../../src/core/limits.ts';
+import { signInAtKeycloak } from '../../support/keycloak.ts';
 import { createCookieJar, fetchWithJar } from '../../support/provider.ts';
 import { type GetKeycloak, type KeycloakWorld, startKeycloakWorld } from '../world.ts';
 
@@ -87,6 +88,20 @@ export function registerSignInSuite(getKeycloak: GetKeycloak): void {
       const { location } = await world.begin();
       const asked = await fetchWithJar(at, location);
       assert.equal(asked.status, 200, 'Keycloak asks for the password again');
+    });
+
+    test('Keycloak: form_post: its page posts the answer, and the code is in no address', async () => {
+      const posting = await startKeycloakWorld(getKeycloak(), { provider: { response_mode: 'form_post' } });
+      try {
+        const { location } = await posting.begin();
+        assert.equal(location.searchParams.get('response_mode'), 'form_post');
+        const { url, form } = await signInAtKeycloak(createCookieJar(), location, 'bob');
+        assert.deepEqual([url.search, form?.has('code'), form?.has('state')], ['', true, true]);
+        const jar = await posting.signIn('alice');
+        assert.equal((await posting.verify(jar)).status, 200);
+      } finally {
+        await posting.close();
+      }
     });
   });
 }
