@@ -29,11 +29,16 @@ const PROTOCOL_CLAIMS: ReadonlySet<string> = new Set([
  * sources in their configured order.
  * @param idToken claims of the validated ID token; always identifies the user by `iss` and `sub` (R-066).
  * @param userinfo claims of the UserInfo answer, whose `sub` has been compared (R-065).
+ * @param accessToken claims of an access token that is a JWT for us.
  */
-export function buildPrincipal(idp: Idp, idToken: Claims, userinfo: Claims | undefined): Principal {
-  const sources = idp.claimsFrom
-    .map((name) => (name === 'id_token' ? idToken : userinfo))
-    .filter((source) => source !== undefined);
+export function buildPrincipal(
+  idp: Idp,
+  idToken: Claims,
+  userinfo: Claims | undefined,
+  accessToken?: Claims,
+): Principal {
+  const bySource = { id_token: idToken, userinfo, access_token: accessToken };
+  const sources = idp.claimsFrom.map((name) => bySource[name]).filter((source) => source !== undefined);
   const find = (field: keyof Idp['claims']): unknown => findClaim(sources, idp.claims[field]);
   const subject = String(idToken['sub']);
   return {

@@ -34,6 +34,8 @@ export type IdpRuntime = {
   /** Keys for ID-token signatures; an unknown `kid` refetches at most once per cool-down (R-092). */
   readonly keys: jose.JWTVerifyGetKey;
   readonly requestOptions: RequestOptions;
+  /** Say what is not as configured, each text once in this provider's life. */
+  warnOnce(message: string): void;
   /** Open sockets towards this provider. */
   sockets(): number;
   close(): Promise<void>;
@@ -90,11 +92,21 @@ export function createIdp(options: IdpOptions): IdpRuntime {
     clientAuth: compileClientAuth(idp.clientAuth),
     keys,
     requestOptions,
+    warnOnce: createWarnOnce(options),
     sockets: outbound.sockets,
     async close() {
       source.stop();
       await outbound.close();
     },
+  };
+}
+
+function createWarnOnce({ idp, log }: IdpOptions): IdpRuntime['warnOnce'] {
+  const said = new Set<string>();
+  return (message) => {
+    if (said.has(message)) return;
+    said.add(message);
+    log.warn({ idp: idp.name }, message);
   };
 }
 

@@ -1,6 +1,7 @@
 import { SallyportError } from '../core/errors.ts';
 import type { NewSession, Session } from '../core/services.ts';
-import { buildPrincipal, type Claims, findLoginDenial } from './claims.ts';
+import { readPrincipal } from './access-token-claims.ts';
+import { type Claims, findLoginDenial } from './claims.ts';
 import type { FlowRequest, FlowServices } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
 import { retireGrant } from './restore.ts';
@@ -68,7 +69,7 @@ async function newSession(
   const userinfo = runtime.idp.userinfo
     ? await fetchUserinfo(runtime, tokens.accessToken, String(claims['sub']), tokens.dpop)
     : undefined;
-  const principal = buildPrincipal(runtime.idp, claims, userinfo);
+  const principal = await readPrincipal(runtime, claims, userinfo, tokens.accessToken);
   const denial = findLoginDenial(principal, services.config.login.allow);
   if (denial !== undefined) {
     throw new SallyportError('login_denied', {

@@ -3,7 +3,8 @@ import * as oauth from 'oauth4webapi';
 import { createDpopKey, type DpopKey } from '../core/dpop-key.ts';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
 import type { Principal, SessionCold, SessionHot } from '../core/session.ts';
-import { buildPrincipal, type Claims } from './claims.ts';
+import { readPrincipal } from './access-token-claims.ts';
+import type { Claims } from './claims.ts';
 import type { IdpRuntime } from './idp.ts';
 import { callAsClient, checkTokenType, tokenMetadata } from './token-endpoint.ts';
 import { checkAudience, checkToken, classifyTokenError, fetchUserinfo, verifySignature } from './tokens.ts';
@@ -123,7 +124,7 @@ async function readTokens(
       tokenIssuedAt: now,
       tokenExpiresAt: now + (result.expires_in === undefined ? idp.refreshWithoutExpiryMs : result.expires_in * 1000),
       scopes: result.scope === undefined ? hot.scopes : result.scope.split(' ').filter((scope) => scope !== ''),
-      principal: await readPrincipal(runtime, { hot, cold }, trusted ?? lastClaims(cold), accessToken),
+      principal: await principalNow(runtime, { hot, cold }, trusted ?? lastClaims(cold), accessToken),
       acr: typeof trusted?.['acr'] === 'string' && trusted['acr'] !== '' ? trusted['acr'] : hot.acr,
       idToken: isKnown ? idToken : undefined,
     };
@@ -153,8 +154,8 @@ async function isSigned(
   }
 }
 
-/** Claims as the provider tells them now; an outage of UserInfo leaves them as they were. */
-async function readPrincipal(
+/** Claims as the provider tells them now; an outage of UserInfo or keys leaves them as they were. */
+async function principalNow(
   runtime: IdpRuntime,
   basis: GrantBasis,
   claims: Claims | undefined,
@@ -162,9 +163,10 @@ async function readPrincipal(
 ): Promise<Principal> {
   const last = basis.hot.principal;
   if (claims === undefined) return last;
-  if (!runtime.idp.userinfo) return buildPrincipal(runtime.idp, claims, undefined);
+  const ask = runtime.idp.userinfo;
   try {
-    return buildPrincipal(runtime.idp, claims, await fetchUserinfo(runtime, accessToken, last.subject, keyOf(basis)));
+    const userinfo = ask ? await fetchUserinfo(runtime, accessToken, last.subject, keyOf(basis)) : undefined;
+    return await readPrincipal(runtime, claims, userinfo, accessToken);
   } catch (error) {
     if (isAway(error)) return last;
     throw error;

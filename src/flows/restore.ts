@@ -3,7 +3,8 @@ import { SallyportError } from '../core/errors.ts';
 import type { Session } from '../core/services.ts';
 import type { SessionHot } from '../core/session.ts';
 import type { SavedGrant } from '../core/token-cookies.ts';
-import { buildPrincipal, findLoginDenial } from './claims.ts';
+import { readPrincipal } from './access-token-claims.ts';
+import { findLoginDenial } from './claims.ts';
 import { type FlowRequest, type FlowServices, getIdp } from './flow.ts';
 import type { IdpRuntime } from './idp.ts';
 import { createGrant, type GrantAnswer, type RefreshedTokens, SubjectChangedError } from './refresh-grant.ts';
@@ -113,7 +114,7 @@ async function principalOf(
   }
   // Beside token cookies no tokens are bound: the configuration refuses both together.
   const claims = await fetchUserinfo(runtime, accessToken, subject, undefined);
-  return buildPrincipal(runtime.idp, claims, claims);
+  return readPrincipal(runtime, claims, claims, accessToken);
 }
 
 function auditRestored({ context, clientIp }: FlowRequest, { hot, publicId }: Session, { audit }: FlowServices): void {

@@ -38,14 +38,6 @@ export const NOT_AVAILABLE: Readonly<Record<string, readonly Rule[]>> = {
     { path: 'tracing.enabled', feature: 'OpenTelemetry export', accepts: [false], expected: 'false' },
     { path: 'pages.directory', feature: 'own page templates', accepts: [null], expected: 'null' },
   ],
-  'idps.yaml': [
-    {
-      path: 'providers.*.claims_from.*',
-      feature: 'claims from access tokens',
-      accepts: ['id_token', 'userinfo'],
-      expected: 'id_token or userinfo',
-    },
-  ],
   'routes.yaml': [{ path: 'routes.*.pdp', feature: 'external decisions' }],
   'pdp.yaml': [
     { path: 'points', feature: 'external decisions', accepts: isEmpty, expected: 'nothing' },

@@ -236,7 +236,7 @@ export type Idp = {
   readonly refreshWithoutExpiryMs: number;
   /** JSON Pointers by field, first that exists wins. */
   readonly claims: Readonly<Record<Exclude<PrincipalField, 'issuer'>, readonly string[]>>;
-  readonly claimsFrom: readonly ('id_token' | 'userinfo')[];
+  readonly claimsFrom: readonly ('id_token' | 'userinfo' | 'access_token')[];
   readonly logout: { readonly mode: 'provider' | 'local'; readonly backchannel: boolean };
   readonly tls: IdpTls;
 };

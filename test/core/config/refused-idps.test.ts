@@ -204,13 +204,10 @@ const CASES: readonly Refusal[] = [
     ],
   },
   {
-    name: 'features of later versions',
-    sources: {
-      idps: idps('    claims_from: [access_token]\nbearer: {enabled: true}\n'),
-    },
+    name: 'bearer tokens of nobody',
+    sources: { idps: idps('bearer: {enabled: true}\n') },
     lines: [
-      'idps.yaml:7:19 providers.main.claims_from[0]: not available in this version, expected id_token or userinfo, remove the line',
-      'idps.yaml:8:1 bearer.issuers: bearer tokens of nobody, expected at least one issuer, add "issuers: [{issuer: …, provider: …, audiences: […]}]", or enabled: false',
+      'idps.yaml:7:1 bearer.issuers: bearer tokens of nobody, expected at least one issuer, add "issuers: [{issuer: …, provider: …, audiences: […]}]", or enabled: false',
     ],
   },
 ];

@@ -82,7 +82,7 @@ function compileIdp(context: CompileContext, name: string, input: Input, { isDef
     metadataRefreshMs: durationMs(input.metadata.refresh),
     refreshWithoutExpiryMs: durationMs(input.refresh_without_expiry),
     claims: input.claims,
-    claimsFrom: input.claims_from.filter((source) => source !== 'access_token'),
+    claimsFrom: input.claims_from,
     logout: input.logout,
     tls: { ca, cert, key },
   };

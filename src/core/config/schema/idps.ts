@@ -110,7 +110,7 @@ const provider = section(
       groups: pointers('Groups').default(['/groups']),
     }).prefault({}),
     claims_from: list(
-      'Where claims are read, in order',
+      'Where claims are read, in order; access_token only if it is a JWT for us',
       choice('One source', ['id_token', 'userinfo', 'access_token']),
       {
         separator: 'comma',
