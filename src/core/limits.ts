@@ -29,6 +29,8 @@ export const LIMITS = {
   dpopNonceMaxChars: 1_024,
   /** Origins of one provider whose nonces are remembered. */
   dpopNonceOriginsMax: 16,
+  /** Private keys of sessions that a process keeps for proofs towards services; further ones are read again. */
+  dpopKeysMax: 10_000,
   /** Largest answer read of a provider: metadata, JWKS, token, userinfo (D-35). */
   idpResponseMaxBytes: 1_048_576,
   /** How long an idle connection to a provider is kept for the next call. */

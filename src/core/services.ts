@@ -124,6 +124,18 @@ export type ServiceToken = {
   readonly authorization: string;
   /** Identity headers with this token in the place of the session's own. @param headers those of the session. */
   headersWith(headers: HeaderList): HeaderList;
+  /** Present where the token is bound to a key: without a proof it is worth nothing (D-36). */
+  readonly proofs?: TokenProofs;
+};
+
+/** Makes the proofs that go along with a token which is bound to a key (RFC 9449 §7). */
+export type TokenProofs = {
+  /**
+   * A fresh one, for one request: the value of the field `DPoP`.
+   * @param url absolute, as the service is asked; its query is left out of the proof.
+   * @param nonce what the service asked to have in it.
+   */
+  make(method: string, url: string, nonce: string | undefined): string;
 };
 
 /** Asking for a token found that the session is over; `reason` is for the log. */

@@ -1,6 +1,6 @@
 // hot: bench/verify.ts
 import type { Config } from './config/types.ts';
-import { isSallyportError } from './errors.ts';
+import { isSallyportError, SallyportError } from './errors.ts';
 import type { IdentityHeaders } from './identity.ts';
 import type { ServiceToken, Session, SessionOver, Tokens } from './services.ts';
 import type { Decision } from './verify-decision.ts';
@@ -36,9 +36,9 @@ export function allowWithToken(
   const { handle, session, staleForS } = asker;
   try {
     const given = services.tokens.ensure(handle, session, service, staleForS);
-    if (!(given instanceof Promise)) return allow(session, given, whenOver);
+    if (!(given instanceof Promise)) return allow(session, service, given, whenOver);
     return given.then(
-      (value) => allow(session, value, whenOver),
+      (value) => allow(session, service, value, whenOver),
       (error: unknown) => allowWithout(asker, services, error),
     );
   } catch (error) {
@@ -46,8 +46,17 @@ export function allowWithToken(
   }
 }
 
-function allow(session: Session, given: ServiceToken | SessionOver, whenOver: (reason: string) => Decision): Decision {
+const BOUND = 'a token bound to a key is sent by the proxy alone';
+
+function allow(
+  session: Session,
+  service: string,
+  given: ServiceToken | SessionOver,
+  whenOver: (reason: string) => Decision,
+): Decision {
   if (given.kind === 'ended') return whenOver(given.reason);
+  // A gateway cannot make the proof that each request needs (D-36).
+  if (given.proofs !== undefined) throw new SallyportError('no_token_available', { detail: BOUND, service });
   return { kind: 'allow', headers: given.headersWith(session.headers) };
 }
 

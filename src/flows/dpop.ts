@@ -1,30 +1,7 @@
 import type { Clock } from '../core/clock.ts';
 import type { DpopKey } from '../core/dpop-key.ts';
-import { LIMITS } from '../core/limits.ts';
+import type { DpopNonces } from '../core/dpop-nonces.ts';
 import type { OutboundFetch } from '../core/outbound.ts';
-
-/** The nonces that a provider's servers asked for last, by origin (RFC 9449 §8.2). */
-export type DpopNonces = {
-  find(url: string | URL): string | undefined;
-  /** @param nonce as it came; null and odd texts are no nonce. */
-  remember(url: string | URL, nonce: string | null): void;
-};
-
-/** A memory of nonces, shared by all sessions of a provider: a nonce belongs to no key. */
-export function createDpopNonces(): DpopNonces {
-  const nonces = new Map<string, string>();
-  return {
-    find: (url) => nonces.get(new URL(url).origin),
-    remember(url, nonce) {
-      // RFC 9449 §8.1: NQCHAR.
-      if (nonce === null || nonce.length > LIMITS.dpopNonceMaxChars || !/^[\x21\x23-\x5b\x5d-\x7e]+$/.test(nonce))
-        return;
-      const { origin } = new URL(url);
-      if (!nonces.has(origin) && nonces.size >= LIMITS.dpopNonceOriginsMax) return;
-      nonces.set(origin, nonce);
-    },
-  };
-}
 
 /** What a fetch with proofs is made of. */
 export type ProofOptions = {

@@ -2,13 +2,13 @@ import type * as jose from 'jose';
 import * as oauth from 'oauth4webapi';
 import type { Clock } from '../core/clock.ts';
 import type { Idp } from '../core/config/types.ts';
+import { createDpopNonces, type DpopNonces } from '../core/dpop-nonces.ts';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { createOutbound, type OutboundFetch } from '../core/outbound.ts';
 import { compileClientAuth, presentsCertificate } from './client-auth.ts';
-import { createDpopNonces, type DpopNonces } from './dpop.ts';
 import { withBreaker } from './idp-breaker.ts';
 import { createIdpKeys } from './idp-keys.ts';
 import { explicitMetadata, isLoopbackHttp, type RequestOptions, readMetadata } from './idp-metadata.ts';
@@ -73,7 +73,7 @@ export function createIdp(options: IdpOptions): IdpRuntime {
     idp,
     fetch,
     clock,
-    dpopNonces: createDpopNonces(),
+    dpopNonces: createDpopNonces(LIMITS.dpopNonceOriginsMax),
     metadata() {
       const metadata = source.find();
       if (metadata === undefined) {

@@ -3,6 +3,7 @@ import { createChangeWaiter, within } from '../core/lease.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { ServiceToken, ServiceTokens, Session, SessionOver, Tokens } from '../core/services.ts';
 import type { SessionHot } from '../core/session.ts';
+import { type BoundTokens, createBoundTokens } from './bound-tokens.ts';
 import type { IdpRuntime } from './idp.ts';
 import { createRefreshRecords } from './refresh-record.ts';
 import { exchangeToken, obtainClientToken } from './service-token-call.ts';
@@ -20,6 +21,7 @@ export type TokensServices = Omit<TokenFlightServices, 'records' | 'waiter' | 'i
   };
 
 type Given = ServiceToken | SessionOver;
+type Flights = TokenFlightServices & { readonly bound: BoundTokens };
 type Ensure = (handle: string, session: Session, staleForS: number) => Given | Promise<Given>;
 
 /** Create the tokens of all services of a configuration (SPEC §9). */
@@ -27,7 +29,8 @@ export function createServiceTokens(services: TokensServices): ServiceTokens {
   let isClosing = false;
   const shared = { ...services, isClosing: () => isClosing };
   const waiter = createChangeWaiter(services.store, services.timers);
-  const flights = { ...shared, waiter, records: createRefreshRecords(shared) };
+  const records = createRefreshRecords(shared);
+  const flights = { ...shared, waiter, records, bound: createBoundTokens({ ...shared, records }) };
   const sources = services.services.map((service) => new TokenSource(service, shared));
   const byName = new Map(sources.map((source) => [source.service.name, compileSource(source, flights, services)]));
   const ensure: Tokens['ensure'] = (handle, session, service, staleForS) => {
@@ -66,7 +69,7 @@ async function prefetch(
 }
 
 /** How the token of one service comes about. */
-function compileSource(source: TokenSource, flights: TokenFlightServices, services: TokensServices): Ensure {
+function compileSource(source: TokenSource, flights: Flights, services: TokensServices): Ensure {
   const { token: need } = source.service;
   switch (need.source) {
     case 'none': {
@@ -78,7 +81,7 @@ function compileSource(source: TokenSource, flights: TokenFlightServices, servic
       return () => none;
     }
     case 'session':
-      return compileOwn(source, services);
+      return compileOwn(source, flights, services);
     case 'client_credentials':
       return compileClient(source, flights, services);
     default:
@@ -87,9 +90,9 @@ function compileSource(source: TokenSource, flights: TokenFlightServices, servic
 }
 
 /** The session's or caller's own token, if it is what the service needs; judged once for each. */
-function compileOwn(source: TokenSource, { clock }: TokensServices): Ensure {
+function compileOwn(source: TokenSource, { bound }: Flights, { clock }: TokensServices): Ensure {
   const judged = new WeakMap<SessionHot, ServiceToken>();
-  return (_handle, session, staleForS) => {
+  return (handle, session, staleForS) => {
     const { hot } = session;
     const known = judged.get(hot);
     if (known !== undefined) return known;
@@ -99,6 +102,15 @@ function compileOwn(source: TokenSource, { clock }: TokensServices): Ensure {
     }
     const problem = findOwnProblem(source.service, session);
     if (problem !== undefined) throw source.refusal(problem, session, 0);
+    if (isBound(session)) {
+      const found = bound.find(handle, session);
+      const take = (token: Given | undefined): Given => {
+        if (token === undefined) throw source.refusal(NO_KEY, session, 0);
+        if (token.kind === 'token') judged.set(hot, token);
+        return token;
+      };
+      return found instanceof Promise ? found.then(take) : take(found);
+    }
     // Where a header holds the same text already, it is shared.
     const value = `Bearer ${hot.accessToken}`;
     const authorization = session.headers.find((text) => text === value) ?? value;
@@ -108,10 +120,17 @@ function compileOwn(source: TokenSource, { clock }: TokensServices): Ensure {
   };
 }
 
+const NO_KEY = failed('no_token_available', 'the session has no key for its token');
+
+/** A session's token is bound to a key of ours; that of a caller is bound to a key of theirs. */
+function isBound({ hot, locator }: Session): boolean {
+  return locator !== '' && hot.tokenType.toLowerCase() === 'dpop';
+}
+
 function findOwnProblem({ token: need }: TokenService, session: Session) {
   const { hot, locator } = session;
-  if (hot.accessToken === '' || hot.tokenType.toLowerCase() !== 'bearer') {
-    return failed('no_token_available', 'the session has no bearer token');
+  if (hot.accessToken === '' || (hot.tokenType.toLowerCase() !== 'bearer' && !isBound(session))) {
+    return failed('no_token_available', 'the session has no token that could be sent');
   }
   const received = readAudiences(hot.accessToken);
   // A caller's token was made for us; to whom else it may go must be known (D-09).
@@ -137,7 +156,7 @@ function compileClient(source: TokenSource, flights: TokenFlightServices, { idpO
 }
 
 /** A token of the session, in its record; callers have theirs exchanged, or bring it. */
-function compileObtained(source: TokenSource, flights: TokenFlightServices, services: TokensServices): Ensure {
+function compileObtained(source: TokenSource, flights: Flights, services: TokensServices): Ensure {
   const { token: need } = source.service;
   const { idpOf, clock } = services;
   const field = fieldOf(need);
@@ -154,8 +173,8 @@ function compileObtained(source: TokenSource, flights: TokenFlightServices, serv
 }
 
 /** D-09: unchanged if it is meant for the service, else exchanged, else refused. Exchanged ones end with the caller's. */
-function compileCaller(source: TokenSource, flights: TokenFlightServices, services: TokensServices): Ensure {
-  const own = compileOwn(source, services);
+function compileCaller(source: TokenSource, flights: Flights, services: TokensServices): Ensure {
+  const own = compileOwn(source, flights, services);
   const { token: need } = source.service;
   const { idpOf, clock } = services;
   const isOthers = new WeakSet<SessionHot>();

@@ -3,6 +3,7 @@ import type { Exchange } from '../core/app-exchange.ts';
 import type { ServiceTimeouts } from '../core/config/types-service.ts';
 import type { Logger } from '../core/log.ts';
 import type { ServiceRuntime } from './http-pools.ts';
+import type { RequestProofs } from './proof.ts';
 import type { ResponseRules } from './response-headers.ts';
 import type { Upload } from './upload.ts';
 
@@ -20,4 +21,6 @@ export type Call = {
   readonly headers: string[];
   readonly upload: Upload | undefined;
   readonly response: ResponseRules;
+  /** Of a token that is bound to a key; undefined = it is not. */
+  readonly proofs: RequestProofs | undefined;
 };

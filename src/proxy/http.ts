@@ -4,6 +4,7 @@ import type { Call } from './call.ts';
 import { Download } from './download.ts';
 import type { Place, Waiter } from './http-pools.ts';
 import type { Target } from './http-targets.ts';
+import { CHALLENGE_MAX_BYTES, findField } from './proof.ts';
 import { filterResponse } from './response-headers.ts';
 
 /** Informational answers read of one service for one request; more are a flood. */
@@ -47,6 +48,8 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
   #retries: number;
   #informational = 0;
   #hasHead = false;
+  /** Set while the body of a challenge is skipped: the request is sent again at its end. */
+  #challengeBytes: number | undefined;
   /** Nothing more is wanted of the service. */
   #settled = false;
 
@@ -76,7 +79,8 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
   run(place: Place): void {
     clearTimeout(this.#startTimer);
     this.#place = place;
-    const { exchange, upload, headers, target: path, timeouts } = this.#call;
+    const { exchange, upload, target: path, timeouts } = this.#call;
+    const headers = this.#headersFor(place);
     const { headersMs: headersTimeout, bodyIdleMs: bodyTimeout, connectMs } = timeouts;
     const { pool } = place.target;
     const { method } = exchange.context;
@@ -88,6 +92,12 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
     if (this.#controller === undefined && !this.#settled && timeouts.connectMs !== this.#call.service.connectMs) {
       this.#startTimer = setTimeout(() => this.#refuse('service_connect_failed', 'connect timeout'), connectMs);
     }
+  }
+
+  /** Each sending has a proof of its own. */
+  #headersFor({ target: { origin } }: Place): string[] {
+    const { headers, proofs } = this.#call;
+    return proofs === undefined ? headers : [...headers, 'dpop', proofs.make(origin)];
   }
 
   fail(error: SallyportError): void {
@@ -108,6 +118,7 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
         this.#refuse('service_bad_response', 'endless informational answers');
       return;
     }
+    if (this.#isChallenged(controller, status)) return;
     const head = filterResponse(controller.rawHeaders as Buffer[], this.#call.response);
     if ('problem' in head || status > STATUS_MAX) {
       this.#refuse('service_bad_response', 'problem' in head ? head.problem : `status ${status}`);
@@ -119,15 +130,42 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
   }
 
   onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (!this.#settled && !this.#download.write(chunk)) controller.pause();
+    if (this.#settled) return;
+    if (this.#challengeBytes !== undefined) this.#skip(chunk.length);
+    else if (!this.#download.write(chunk)) controller.pause();
   }
 
   onResponseEnd(): void {
     this.#release();
     if (this.#settled) return;
+    if (this.#challengeBytes !== undefined) {
+      this.#challengeBytes = undefined;
+      this.#controller = undefined;
+      setImmediate(() => this.#retry());
+      return;
+    }
     this.#settled = true;
     clearTimeout(this.#totalTimer);
     this.#download.end();
+  }
+
+  /** The service wants its nonce in the proof, and the request may be repeated: it has done nothing with it. */
+  #isChallenged({ rawHeaders }: Dispatcher.DispatchController, status: number): boolean {
+    const { proofs, exchange, upload } = this.#call;
+    if (proofs === undefined || this.#place === undefined) return false;
+    const raw = rawHeaders as Buffer[];
+    const challenge = findField(raw, 'www-authenticate') ?? '';
+    const answer = { status, nonce: findField(raw, 'dpop-nonce'), challenge };
+    const isWanted = proofs.learn(this.#place.target.origin, answer);
+    if (!isWanted || upload !== undefined || !IDEMPOTENT.has(exchange.context.method)) return false;
+    this.#place.report('answered');
+    this.#challengeBytes = 0;
+    return true;
+  }
+
+  #skip(bytes: number): void {
+    this.#challengeBytes = (this.#challengeBytes ?? 0) + bytes;
+    if (this.#challengeBytes > CHALLENGE_MAX_BYTES) this.#refuse('service_bad_response', 'endless challenge');
   }
 
   onResponseError(_controller: Dispatcher.DispatchController, error: Error & { code?: unknown }): void {

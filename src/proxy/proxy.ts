@@ -4,6 +4,7 @@ import type { Exchange } from '../core/app-exchange.ts';
 import { clientIpOf } from '../core/app-log.ts';
 import type { Route } from '../core/config/types.ts';
 import type { ServiceTimeouts } from '../core/config/types-service.ts';
+import { createDpopNonces, type DpopNonces } from '../core/dpop-nonces.ts';
 import { SallyportError } from '../core/errors.ts';
 import type { HeaderList } from '../core/identity.ts';
 import type { Logger } from '../core/log.ts';
@@ -20,6 +21,7 @@ import { compileOwnCookies } from './cookie-names.ts';
 import { forward } from './http.ts';
 import { createServiceTable, type ServiceRuntime, type ServiceTable } from './http-pools.ts';
 import { preflightHeaders } from './preflight.ts';
+import { RequestProofs } from './proof.ts';
 import { compileLimitedAuthorize, type LimitedAuthorize } from './rate.ts';
 import {
   type ClientHeaders,
@@ -66,6 +68,8 @@ type Parts = {
   readonly plans: ReadonlyMap<Route, Plan>;
   readonly origin: OriginRules;
   readonly requestHeaders: RequestHeaderRules;
+  /** What services want in proofs of possession. */
+  readonly nonces: DpopNonces;
   readonly responseRules: ResponseRulesMaker;
   /** Identity headers that hold the access token, in lower case. */
   readonly tokenHeaders: ReadonlySet<string>;
@@ -104,6 +108,7 @@ export function createProxy(services: ProxyServices): Proxy {
     services,
     authorize: compileLimitedAuthorize(services),
     table,
+    nonces: createDpopNonces(new Set(config.services.flatMap(({ urls }) => urls)).size),
     plans: compilePlans(config.routes, table),
     origin,
     requestHeaders: compileRequestHeaders(config, identity.names),
@@ -115,6 +120,7 @@ export function createProxy(services: ProxyServices): Proxy {
   const webSockets = createWebSockets({
     ...services,
     requestHeaders: parts.requestHeaders,
+    nonces: parts.nonces,
     perSession: config.limits.webSocketsPerSession,
     idleMs: config.session.idleMs,
     authorize: parts.authorize,
@@ -221,6 +227,8 @@ function proceed(parts: Parts, inbound: Inbound, verdict: Verdict, cookies: read
     throw new SallyportError('bad_request', { detail: 'Connection names a field that must arrive' });
   }
   noteToken(exchange, asked, verdict);
+  const target = targetOf(context, path, asked.route.route.rewrite);
+  const proofs = verdict.token?.proofs;
   forward({
     app,
     exchange,
@@ -228,9 +236,10 @@ function proceed(parts: Parts, inbound: Inbound, verdict: Verdict, cookies: read
     service,
     timeouts,
     upload,
-    target: targetOf(context, path, asked.route.route.rewrite),
+    target,
     headers: finishHeaders(headers, describe(parts, asked, verdict)),
     response: parts.responseRules(asked, service, cookies),
+    proofs: proofs && new RequestProofs(proofs, parts.nonces, context.method, target),
   });
 }
 
@@ -243,7 +252,7 @@ function describe(parts: Parts, { context, site, host, route }: Asked, { session
     requestId: context.requestId,
     identity: identityOf(parts, route, session, token),
     authorization: token === undefined ? '' : token.authorization,
-    tokenCookie: parts.services.tokenCookies?.name ?? '',
+    tokenCookie: token?.proofs === undefined ? (parts.services.tokenCookies?.name ?? '') : '',
   };
 }
 

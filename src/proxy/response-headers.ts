@@ -45,6 +45,7 @@ const DROPPED: ReadonlySet<string> = new Set([
   'public-key-pins',
   'public-key-pins-report-only',
   'x-request-id',
+  'dpop-nonce',
   'uwebsockets',
 ]);
 const DROPPED_FAMILIES =

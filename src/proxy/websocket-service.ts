@@ -1,10 +1,11 @@
-import type { ClientRequest } from 'node:http';
+import type { ClientRequest, IncomingMessage } from 'node:http';
 import type { Socket } from 'node:net';
 import { WebSocket } from 'ws';
 import type { ServiceTimeouts } from '../core/config/types-service.ts';
 import { SallyportError } from '../core/errors.ts';
 import type { Outcome, Place, ServiceRuntime, Waiter } from './http-pools.ts';
 import { type Target, tlsOptions } from './http-targets.ts';
+import type { RequestProofs } from './proof.ts';
 
 /** A handshake to send to a service. */
 export type Dial = {
@@ -15,6 +16,8 @@ export type Dial = {
   readonly target: string;
   /** Names and values in turn, without any of the handshake itself. */
   readonly headers: readonly string[];
+  /** Of a token that is bound to a key; undefined = it is not. */
+  readonly proofs: RequestProofs | undefined;
   readonly subprotocols: readonly string[];
   /** Largest message that is read of the service. */
   readonly messageMaxBytes: number;
@@ -68,10 +71,11 @@ class Dialing implements Waiter {
 
   run(place: Place): void {
     clearTimeout(this.#timer);
-    const { target, subprotocols, headers, messageMaxBytes, service, timeouts } = this.#call;
+    this.#isConnected = false;
+    const { target, subprotocols, headers, proofs, messageMaxBytes, service, timeouts } = this.#call;
     const { origin, lookup } = place.target;
     const socket = new WebSocket(origin, [...subprotocols], {
-      headers: fieldsOf(headers),
+      headers: fieldsOf(proofs === undefined ? headers : [...headers, 'dpop', proofs.make(origin)]),
       maxPayload: messageMaxBytes,
       perMessageDeflate: false,
       followRedirects: false,
@@ -82,13 +86,17 @@ class Dialing implements Waiter {
     this.#socket = socket;
     this.#timer = setTimeout(() => this.#fail(place, 'service_connect_failed', 'connect timeout'), timeouts.connectMs);
     socket.on('error', (error: Error & { code?: unknown }) => {
+      // One that was given up tells of it later on.
+      if (socket !== this.#socket) return;
       const code = this.#isConnected ? 'service_bad_response' : 'service_connect_failed';
       this.#fail(place, code, String(error.code ?? error.name));
     });
     socket.on('unexpected-response', (request, response) => {
       request.destroy();
       // It answered, though not what was hoped for.
-      this.#fail(place, 'service_bad_response', `answered the handshake with ${response.statusCode}`, 'answered');
+      const isChallenged = this.#isChallenged(place, response);
+      const cause = `answered the handshake with ${response.statusCode}`;
+      this.#fail(place, 'service_bad_response', cause, 'answered', isChallenged);
     });
     socket.on('open', () => {
       place.report('answered');
@@ -113,7 +121,7 @@ class Dialing implements Waiter {
     this.#timer = setTimeout(() => this.#fail(place, 'service_timeout', 'handshake'), this.#call.timeouts.headersMs);
   }
 
-  #fail(place: Place, code: Failure, cause: string, outcome?: Outcome): void {
+  #fail(place: Place, code: Failure, cause: string, outcome?: Outcome, isChallenged = false): void {
     if (this.#isSettled || this.#socket === undefined) return;
     const socket = this.#socket;
     this.#socket = undefined;
@@ -122,10 +130,23 @@ class Dialing implements Waiter {
     socket.terminate();
     this.avoid = place.target;
     const { service } = this.#call;
-    if (!this.#isConnected && this.#retries > 0) {
+    if (isChallenged) {
+      this.avoid = undefined;
+      this.#retry();
+    } else if (!this.#isConnected && this.#retries > 0) {
       this.#retries -= 1;
       this.#retry();
     } else this.fail(new SallyportError(code, { detail: `${service.service.name} ${cause}` }));
+  }
+
+  /** The service wants its nonce in the proof (RFC 9449 §9): the handshake is sent once more. */
+  #isChallenged({ target: { origin } }: Place, { statusCode = 0, headers }: IncomingMessage): boolean {
+    const nonce = headers['dpop-nonce'];
+    const challenge = headers['www-authenticate'] ?? '';
+    const { proofs } = this.#call;
+    return (
+      proofs?.learn(origin, { status: statusCode, nonce: typeof nonce === 'string' ? nonce : null, challenge }) === true
+    );
   }
 
   #retry(): void {

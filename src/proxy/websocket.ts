@@ -5,11 +5,13 @@ import type { Exchange } from '../core/app-exchange.ts';
 import type { Clock } from '../core/clock.ts';
 import type { ServiceTimeouts } from '../core/config/types-service.ts';
 import type { WebSocketSettings } from '../core/config/types-websocket.ts';
+import type { DpopNonces } from '../core/dpop-nonces.ts';
 import { SallyportError } from '../core/errors.ts';
 import type { Metrics } from '../core/metrics.ts';
-import type { Session } from '../core/services.ts';
+import type { ServiceToken, Session } from '../core/services.ts';
 import { type Asked, type authorize, noteToken, type Verdict } from './authorize.ts';
 import type { ServiceRuntime } from './http-pools.ts';
+import { RequestProofs } from './proof.ts';
 import {
   type ClientHeaders,
   finishHeaders,
@@ -21,7 +23,7 @@ import { targetOf } from './target.ts';
 import { SESSION_ENDED } from './websocket-codes.ts';
 import { readHandshake } from './websocket-handshake.ts';
 import { Link } from './websocket-link.ts';
-import { dial } from './websocket-service.ts';
+import { type Dial, dial } from './websocket-service.ts';
 import { type Seat, SocketSessions, type SocketSessionsOptions } from './websocket-sessions.ts';
 
 /** What WebSockets work with. */
@@ -29,6 +31,8 @@ export type WebSocketServices = SocketSessionsOptions & {
   readonly clock: Clock;
   readonly metrics: Pick<Metrics, 'hot'>;
   readonly requestHeaders: RequestHeaderRules;
+  /** What services want in proofs of possession. */
+  readonly nonces: DpopNonces;
   authorize(asked: Asked): ReturnType<typeof authorize>;
   /** What we tell the service about a request. */
   describe(asked: Asked, verdict: Verdict & { kind: 'pass' }): OwnHeaders;
@@ -72,11 +76,12 @@ export function createWebSockets(services: WebSocketServices): WebSockets {
   const proceed = (inbound: Inbound, verdict: Verdict): void => {
     if (!inbound.exchange.open) return;
     if (verdict.kind === 'login') throw new SallyportError('authentication_required', { detail: 'handshake' });
+    const proofs = proofsFor(inbound, verdict.token, services.nonces);
     const headers = headersFor(inbound, services.describe(inbound.asked, verdict));
     noteToken(inbound.exchange, inbound.asked, verdict);
     const seat = sessions.enter(ownerOf(inbound.asked, verdict.session));
     try {
-      connect(inbound, headers, seat, (socket) =>
+      connect(inbound, { headers, proofs }, seat, (socket) =>
         join(services, links, inbound, { seat, endsAt: endOfCaller(verdict.session) }, socket),
       );
     } catch (error) {
@@ -121,6 +126,19 @@ function ownerOf({ context, site }: Asked, session: Session | undefined) {
   return { handle: Buffer.from(handle, 'latin1').toString('latin1'), session, site };
 }
 
+/** A cookie has no scheme that would ask for a proof: a bound token never goes into one (D-36). */
+function proofsFor(
+  { asked: { context, path, route }, settings }: Inbound,
+  token: ServiceToken | undefined,
+  nonces: DpopNonces,
+): RequestProofs | undefined {
+  if (token?.proofs === undefined) return undefined;
+  if (settings.tokenIn.kind === 'cookie') {
+    throw new SallyportError('no_token_available', { detail: 'a token bound to a key is sent in no cookie' });
+  }
+  return new RequestProofs(token.proofs, nonces, context.method, targetOf(context, path, route.route.rewrite));
+}
+
 /** As on HTTP; a service that reads its token in a cookie of the route's gets it there, and nowhere else. */
 function headersFor({ headers, settings }: Inbound, own: OwnHeaders): string[] {
   const { tokenIn } = settings;
@@ -130,12 +148,17 @@ function headersFor({ headers, settings }: Inbound, own: OwnHeaders): string[] {
 }
 
 /** The service is dialled before the client is accepted: what it refuses is refused. */
-function connect(inbound: Inbound, headers: string[], seat: Seat, onOpen: (socket: WebSocket) => void): void {
+function connect(
+  inbound: Inbound,
+  sent: Pick<Dial, 'headers' | 'proofs'>,
+  seat: Seat,
+  onOpen: (socket: WebSocket) => void,
+): void {
   const { app, exchange, asked, plan, settings, subprotocols } = inbound;
   const giveUp = dial({
     ...plan,
+    ...sent,
     target: targetOf(asked.context, asked.path, asked.route.route.rewrite),
-    headers,
     subprotocols,
     messageMaxBytes: settings.messageMaxBytes,
     onOpen,

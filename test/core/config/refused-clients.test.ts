@@ -16,6 +16,16 @@ const client = (auth: string, more = ''): string => IDPS.replace(/client_auth: .
 
 const KEY = 'kid: s1, alg: ES256, private_key: "${file:/run/ec.pem}"';
 
+const BOUND_ROUTES = `version: 1
+services:
+  own: {urls: ["http://127.0.0.1:1"], token: {source: session}}
+  other: {urls: ["http://127.0.0.1:1"], audience: other, token: {source: exchange}}
+routes:
+  - {id: live, paths: [/live], target_service: own, websocket: {token_in: "cookie:token"}}
+  - {id: http, paths: [/http], target_service: own}
+  - {id: fine, paths: [/fine], target_service: other, websocket: {token_in: "cookie:token"}}
+`;
+
 const CASES: readonly Refusal[] = [
   {
     name: 'signing keys that do not fit their algorithm, cannot be read, or share a name',
@@ -124,6 +134,18 @@ const CASES: readonly Refusal[] = [
     lines: [
       'idps.yaml:7:11 providers.main.dpop: "require" beside token_cookies.enabled, expected one of the two, remove one of them',
       'idps.yaml:7:11 providers.main.dpop: "require" beside direct_access_grant.return_token, expected one of the two, remove one of them',
+    ],
+  },
+  {
+    name: 'bound tokens that a gateway or a cookie would get',
+    sources: {
+      settings: `${SETTINGS}verify:\n  profiles:\n    own: {service: own}\n    other: {service: other}\n`,
+      idps: idps('    dpop: require\n'),
+      routes: BOUND_ROUTES,
+    },
+    lines: [
+      'settings.yaml:10:20 verify.profiles.own.service: "own" gets the session\'s own token, which is bound to a key: providers.main.dpop is require, expected a service with token.source: exchange, which gets a bearer token, choose one, or leave such routes to the proxy',
+      'routes.yaml:6:75 routes[0].websocket.token_in: "cookie:token" for a token that is bound to a key: providers.main.dpop is require, expected token_in: authorization, or a service with token.source: exchange, change one of the two',
     ],
   },
 ];

@@ -3,6 +3,7 @@ import { durationMs, sizeBytes } from '../schema/units.ts';
 import type { Config, LoginSettings, SessionSettings, Site, VerifySettings } from '../types.ts';
 import type { RefreshSettings } from '../types-refresh.ts';
 import { compileBinding } from './binding.ts';
+import { checkProfileTokens } from './bound-tokens.ts';
 import type { CompileContext } from './context.ts';
 import { foldHeaderName } from './identity-headers.ts';
 import { compileKeyedRateLimit } from './rate-limits.ts';
@@ -91,6 +92,7 @@ export function compileVerify(context: CompileContext): VerifySettings | undefin
     const expected = services.length === 0 ? 'a service of routes.yaml' : services.join(', ');
     settings.fail(at, '{value} is no service of routes.yaml', expected, 'choose one of them or add it');
   }
+  checkProfileTokens(context, verify.profiles);
   for (const [name, profile] of Object.entries(verify.profiles))
     checkForwarded(context, settings, ['verify', 'profiles', name], profile);
   return {

@@ -1,5 +1,6 @@
 import { durationMs, sizeBytes } from '../schema/units.ts';
 import type { WebSocketSettings } from '../types-websocket.ts';
+import { checkSocketToken } from './bound-tokens.ts';
 import type { CompileContext } from './context.ts';
 
 type RouteInput = NonNullable<NonNullable<CompileContext['routes']['sections']['routes']>[number]>;
@@ -23,8 +24,10 @@ export function compileWebSocket(
   };
 }
 
-function checkWebSocket({ routes }: CompileContext, input: RouteInput, index: number): void {
+function checkWebSocket(context: CompileContext, input: RouteInput, index: number): void {
+  const { routes } = context;
   const path = ['routes', index];
+  checkSocketToken(context, input, index);
   if (input.target_service === undefined) {
     const problem = 'a WebSocket route without target_service';
     routes.fail([...path, 'websocket'], problem, 'a service', 'add target_service or remove websocket');
