@@ -74,8 +74,7 @@ export async function prepareCsrfCase(lab: Lab, world: CsrfWorld, attack: Attack
   const [path = '', query = ''] = splitOnce(target, '?');
   const handle = credentials.startsWith('cookie') ? await sessionFor(lab, instance, path) : undefined;
   const method = expectText(input['method'], `${attack.id}.input.method`);
-  const atVerify =
-    /^\/auth\/(verify|forward|validate)\b/.test(path) || (credentials === 'bearer' && !world.proxiesBearer);
+  const atVerify = /^\/auth\/(verify|forward|validate)\b/.test(path);
   const host = expectText(input['host'] ?? 'app.example.test', `${attack.id}.input.host`);
   const own = await withProof(instance, handle, await withToken(lab, headers));
   const cookie: HeaderLine[] = handle === undefined ? [] : [['cookie', `${instance.spec.cookieName}=${handle}`]];

@@ -39,7 +39,7 @@ async function runWithOwnRedis(
   input: Record<string, unknown>,
 ): Promise<CaseResult> {
   const binary = findRedisServer();
-  if (binary === undefined) return undecided('callback', attack, 'skipped', 'redis-server not found');
+  if (binary === undefined) return undecided('callback', attack, 'redis-server not found');
   const redis = await startRedis(binary);
   const spec: Partial<InstanceSpec> = { redisUrl: redis.url };
   let instance: Instance | undefined;

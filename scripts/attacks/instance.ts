@@ -17,6 +17,8 @@ export type InstanceSpec = {
   readonly tenants: boolean;
   /** Tokens of the main provider are bound to keys. */
   readonly dpop?: boolean;
+  /** The main provider is asked for UserInfo, too. */
+  readonly userinfo?: boolean;
   /** Undefined = memory store. */
   readonly redisUrl: string | undefined;
   /** Accepted signatures of bearer tokens; absent = no bearer tokens. */
@@ -207,7 +209,7 @@ function settings(spec: InstanceSpec): unknown {
   };
 }
 
-function idps({ bearerAlgs, dpop = false }: InstanceSpec, parts: InstanceParts): unknown {
+function idps({ bearerAlgs, dpop = false, userinfo = false }: InstanceSpec, parts: InstanceParts): unknown {
   const provider = (issuer: string, backchannelUrl: string): object => ({
     issuer,
     client_id: 'bff-client',
@@ -228,7 +230,11 @@ function idps({ bearerAlgs, dpop = false }: InstanceSpec, parts: InstanceParts):
     version: 1,
     default: 'main',
     providers: {
-      main: { ...provider(ISSUER, parts.idpUrl), ...(dpop ? { dpop: 'require' } : {}) },
+      main: {
+        ...provider(ISSUER, parts.idpUrl),
+        ...(dpop ? { dpop: 'require' } : {}),
+        ...(userinfo ? { userinfo } : {}),
+      },
       idp2: provider(SECOND_ISSUER, parts.secondIdpUrl),
     },
     ...(bearerAlgs === undefined ? {} : { bearer: bearer(bearerAlgs) }),

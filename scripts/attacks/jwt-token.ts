@@ -32,7 +32,19 @@ const LOGOUT: Base = {
     events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
   },
 };
-const BASES: Readonly<Record<string, Base>> = { logout_token: LOGOUT };
+/** An ID token of the same session; the nonce is the login's. */
+const ID: Base = {
+  header: { ...HEADER, typ: 'JWT' },
+  payload: {
+    iss: PAYLOAD['iss'],
+    aud: 'bff-client',
+    sub: 'u1',
+    sid: 's1',
+    exp: CASE_NOW_S + 120,
+    iat: CASE_NOW_S - 5,
+  },
+};
+const BASES: Readonly<Record<string, Base>> = { logout_token: LOGOUT, id_token: ID };
 
 /** Values of `raw` that say how a token is sent, not what it is. */
 export const TRANSPORT_RAW: ReadonlySet<string> = new Set(['two-authorization-headers', 'query:access_token']);
@@ -71,10 +83,9 @@ export function boundToken(id: string, keys: JwtKeys, thumbprint: string): strin
 
 /** An ID token for a login with this nonce, of the session that the logout tokens name. */
 export function idToken(nonce: string, keys: JwtKeys): string {
-  const { iss, aud, sub, sid, exp, iat } = LOGOUT.payload;
-  const payload = { iss, aud, sub, sid, exp, iat, nonce };
-  const header = { ...HEADER, typ: 'JWT' };
-  return withSignature('id', undefined, { header, payload, signer: getSigner('id', 'trusted', keys), keys });
+  const payload = { ...ID.payload, nonce };
+  const signer = getSigner('id', 'trusted', keys);
+  return withSignature('id', undefined, { header: ID.header, payload, signer, keys });
 }
 
 function patch(base: Members, changes: Members): Members {

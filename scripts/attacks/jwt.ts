@@ -2,12 +2,13 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { type AttackCase, COMMON_MEMBERS, expectObject, expectText, MalformedAttacks } from './cases.ts';
 import { IDENTITY_HEADERS, type Instance } from './instance.ts';
 import { buildBoundRequest, signProof } from './jwt-dpop.ts';
+import { runIdToken } from './jwt-id-token.ts';
 import { runLogoutToken } from './jwt-logout.ts';
 import { baseToken, buildTokens, readInput } from './jwt-token.ts';
 import { createJwtWorld, DEFAULT_ALGS, type JwtWorld } from './jwt-world.ts';
 import type { Lab } from './lab.ts';
 import { type RawResponse, requestBytes, valuesOf } from './raw-client.ts';
-import { CaseLog, type CaseResult, undecided } from './report.ts';
+import { CaseLog, type CaseResult } from './report.ts';
 import { type HeaderLine, verifyHeaders } from './sign-in.ts';
 import { GATEWAY_ADDRESS } from './world.ts';
 
@@ -15,11 +16,6 @@ const KNOWN_INPUT = new Set(
   `context header payload signature sign_with raw allowed_algs assert_no_request_to assert_max_ms jwks client_cert
   scheme dpop note request replay`.split(/\s+/),
 );
-
-/** Contexts that are not played here, and why. */
-const ELSEWHERE: Readonly<Record<string, string>> = {
-  id_token: 'ID tokens arrive at the callback, which the family callback attacks; not played from this file yet',
-};
 
 /** What the only accepted subject is called. */
 const SUBJECT = 'u1';
@@ -34,9 +30,8 @@ type Play = { readonly log: CaseLog; readonly attack: AttackCase; readonly input
  */
 export async function runJwt(lab: Lab, attack: AttackCase): Promise<CaseResult> {
   const input = readInput(attack.id, attack.input);
-  const reason = ELSEWHERE[input.context];
-  if (reason !== undefined) return undecided('jwt', attack, 'not_run', `${input.context}: ${reason}`);
   if (input.context === 'logout_token') return runLogoutToken(lab, attack, input);
+  if (input.context === 'id_token') return runIdToken(lab, attack, input);
   if (input.context !== 'access_token' && input.context !== 'dpop_proof')
     throw new MalformedAttacks(`${attack.id}.input.context: ${input.context}`);
   const world = await lab.part('jwt', createJwtWorld);

@@ -1,5 +1,4 @@
 import { type EchoService, startEcho } from './echo.ts';
-import { hasFeature } from './features.ts';
 import type { Instance } from './instance.ts';
 import type { Lab } from './lab.ts';
 import { USERS } from './world.ts';
@@ -18,7 +17,6 @@ export type PathWorld = {
   readonly entitled: string;
   /** A session without the role that the admin route asks for. */
   readonly ordinary: string;
-  readonly hasTelemetry: boolean;
   forget(): void;
   close(): Promise<void>;
 };
@@ -27,10 +25,9 @@ export type PathWorld = {
 export async function createPathWorld(lab: Lab): Promise<PathWorld> {
   const services = new Map<PathRoute, EchoService>();
   for (const route of PATH_ROUTES) services.set(route, await startEcho());
-  const hasTelemetry = hasFeature('settings.yaml', 'telemetry_sink.enabled');
   const instance = await lab.world.instance({
     unmatched: 'deny',
-    telemetry: hasTelemetry,
+    telemetry: true,
     routes: { version: 1, services: serviceList(services), routes: PATH_ROUTES.map(routeOf) },
   });
   const sessions = lab.sessionsOf(instance);
@@ -39,7 +36,6 @@ export async function createPathWorld(lab: Lab): Promise<PathWorld> {
     services,
     entitled: await sessions(USERS.admin),
     ordinary: await sessions(USERS.first),
-    hasTelemetry,
     forget() {
       for (const service of services.values()) service.forget();
     },

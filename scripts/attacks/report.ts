@@ -2,10 +2,9 @@ import type { AttackCase, Tier } from './cases.ts';
 
 /**
  * What became of a case. `unchecked` = nothing failed, but the case holds an expectation that the runner does not
- * know, so it is no pass. `skipped` = a part that the case needs is missing here. `not_run` = it attacks what
- * this version does not have.
+ * know, so it is no pass. `skipped` = a part that the case needs is missing here.
  */
-export type Outcome = 'passed' | 'failed' | 'unchecked' | 'skipped' | 'not_run';
+export type Outcome = 'passed' | 'failed' | 'unchecked' | 'skipped';
 
 /** The result of one case with what is needed to understand it. */
 export type CaseResult = {
@@ -65,20 +64,15 @@ export class CaseLog {
 }
 
 /** A result that was decided without sending anything. */
-export function undecided(
-  family: string,
-  attack: AttackCase,
-  outcome: 'skipped' | 'not_run',
-  reason: string,
-): CaseResult {
-  return { ...identity(family, attack), outcome, reasons: [reason], notes: [], exchanges: [] };
+export function undecided(family: string, attack: AttackCase, reason: string): CaseResult {
+  return { ...identity(family, attack), outcome: 'skipped', reasons: [reason], notes: [], exchanges: [] };
 }
 
 function identity(family: string, attack: AttackCase): Pick<CaseResult, 'id' | 'family' | 'tier' | 'why'> {
   return { id: attack.id, family, tier: attack.tier, why: attack.why };
 }
 
-/** True if nothing binding is open: every `must` case that ran passed. Skipped and not-run cases do not count. */
+/** True if nothing binding is open: every `must` case that ran passed. Skipped cases do not count. */
 export function isGreen(results: readonly CaseResult[]): boolean {
   return !results.some(({ tier, outcome }) => tier === 'must' && (outcome === 'failed' || outcome === 'unchecked'));
 }
@@ -86,7 +80,7 @@ export function isGreen(results: readonly CaseResult[]): boolean {
 /** The whole report as text: a table of counts, then each case that is not simply a pass. */
 export function renderReport(results: readonly CaseResult[]): string {
   const lines = [renderTable(results)];
-  for (const outcome of ['failed', 'unchecked', 'skipped', 'not_run'] as const) {
+  for (const outcome of ['failed', 'unchecked', 'skipped'] as const) {
     lines.push(...renderGroup(results.filter((result) => result.outcome === outcome)));
   }
   const noted = countNotes(results);
@@ -103,15 +97,13 @@ export function renderReport(results: readonly CaseResult[]): string {
 function renderTable(results: readonly CaseResult[]): string {
   const row = (cells: readonly (string | number)[]): string =>
     cells.map((cell, index) => (index < 2 ? String(cell).padEnd(18) : String(cell).padStart(9))).join(' ');
-  const lines = [row(['family', 'tier', 'passed', 'failed', 'unchecked', 'skipped', 'not run'])];
+  const lines = [row(['family', 'tier', 'passed', 'failed', 'unchecked', 'skipped'])];
   for (const family of [...new Set(results.map((result) => result.family))]) {
     for (const tier of ['must', 'policy'] as const) {
       const own = results.filter((result) => result.family === family && result.tier === tier);
       if (own.length === 0) continue;
       const count = (outcome: Outcome): number => own.filter((result) => result.outcome === outcome).length;
-      lines.push(
-        row([family, tier, count('passed'), count('failed'), count('unchecked'), count('skipped'), count('not_run')]),
-      );
+      lines.push(row([family, tier, count('passed'), count('failed'), count('unchecked'), count('skipped')]));
     }
   }
   return lines.join('\n');
@@ -121,8 +113,8 @@ function renderGroup(results: readonly CaseResult[]): string[] {
   const lines: string[] = [];
   const counts = new Map<string, number>();
   for (const result of results) {
-    if (result.outcome === 'skipped' || result.outcome === 'not_run') {
-      const key = `${result.family}: ${result.outcome.replace('_', ' ')} (${result.reasons[0]})`;
+    if (result.outcome === 'skipped') {
+      const key = `${result.family}: skipped (${result.reasons[0]})`;
       counts.set(key, (counts.get(key) ?? 0) + 1);
       continue;
     }

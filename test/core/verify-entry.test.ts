@@ -68,6 +68,7 @@ describe('who may ask (D-01, D-03, D-08)', () => {
       expireCookie: false,
       challenge: '',
       allow: '',
+      loginQuery: undefined,
     });
     assert.deepEqual(services.lookedUp, []);
   });

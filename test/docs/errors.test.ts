@@ -35,7 +35,8 @@ describe('docs/errors.md', () => {
       .map(([code]) => code);
     assert.deepEqual(
       reserved,
-      CODES.filter((code) => !Object.hasOwn(PRODUCERS, code)),
+      // A defect of ours is never caused from outside, and yet may happen.
+      CODES.filter((code) => !Object.hasOwn(PRODUCERS, code) && code !== 'internal_error'),
     );
   });
 

@@ -14,9 +14,6 @@ const FIXTURES = join(ROOT, 'test/fixtures/attacks');
 const DEADLINE_MS = 120_000;
 const CASES = JSON.parse(readFileSync(join(FIXTURES, 'jwt.json'), 'utf8')) as readonly Case[];
 
-/** The contexts that the runner plays. */
-const PLAYED: ReadonlySet<string> = new Set(['access_token', 'logout_token', 'dpop_proof']);
-
 const scratch = mkdtempSync(join(tmpdir(), 'sallyport-jwt-test-'));
 after(() => rmSync(scratch, { recursive: true, force: true }));
 
@@ -43,24 +40,14 @@ describe('the attack file of tokens', () => {
     results = run.results;
   });
 
-  test('every access token, logout token and proof is judged as the file says, must and policy alike', () => {
-    const tokens = CASES.filter(({ input }) => PLAYED.has(input.context)).map(({ id }) => id);
-    assert.equal(tokens.length, 105);
-    const open = results.filter(({ id, outcome }) => tokens.includes(id) && outcome !== 'passed');
+  test('every access token, ID token, logout token and proof is judged as the file says, must and policy alike', () => {
+    assert.equal(results.length, CASES.length);
+    assert.ok(CASES.length > 100);
+    const open = results.filter(({ outcome }) => outcome !== 'passed');
     assert.deepEqual(
       open.map(({ id, outcome, reasons }) => ({ id, outcome, reasons })),
       [],
     );
-  });
-
-  test('what is not played is counted as not run, with its reason', () => {
-    const others = CASES.filter(({ input }) => !PLAYED.has(input.context)).map(({ id }) => id);
-    const unplayed = results.filter(({ outcome }) => outcome === 'not_run');
-    assert.deepEqual(
-      unplayed.map(({ id }) => id),
-      others,
-    );
-    assert.ok(unplayed.every(({ reasons }) => /^id_token: ./.test(reasons[0] ?? '')));
   });
 
   test('a wrong expectation, a changed token and an unknown key are found out', async () => {

@@ -4,7 +4,7 @@ import type { RawResponse } from '../../scripts/attacks/raw-client.ts';
 import type { ErrorCode } from '../../src/core/errors.ts';
 import type { ProviderFault } from '../faults/provider-cases.ts';
 import type { ProviderLab } from '../faults/provider-lab.ts';
-import { answer, answerJson, type MisbehavingService } from '../support/misbehaving-service.ts';
+import { answer, type MisbehavingService } from '../support/misbehaving-service.ts';
 import { type Asking, createBrowser, type Header, type TestBrowser } from '../support/raw-client.ts';
 import { signIdToken } from '../support/scripted-provider.ts';
 import { PUBLIC_URL, SPA_ORIGIN, type TestServer } from '../support/test-server.ts';
@@ -120,13 +120,6 @@ export const PRODUCERS: Readonly<Partial<Record<ErrorCode, Producer>>> = {
     run: async ({ lab }, looking) => {
       await createBrowser(lab.server).ask('/api/limited', asking(looking));
       return createBrowser(lab.server).ask('/api/limited', asking(looking));
-    },
-  },
-  internal_error: {
-    // The one failure of our own that a provider can cause: more claims than a session record holds.
-    run: async ({ lab }, looking) => {
-      const userinfo = answerJson({ sub: 'u-alice', groups: 'g'.repeat(300_000) });
-      return (await lab.attempt({ userinfo }, asking(looking, 'program'))).response;
     },
   },
   service_connect_failed: get('/api/closed'),
