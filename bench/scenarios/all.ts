@@ -1,5 +1,6 @@
 import type { Scenario } from '../lib/types.ts';
 import { coherenceScenario } from './coherence.ts';
+import { floodScenario } from './flood.ts';
 import { growthScenario } from './growth.ts';
 import { latencyScenario } from './latency.ts';
 import { memoryScenario } from './memory.ts';
@@ -18,6 +19,7 @@ import { workersScenario } from './workers.ts';
 /** Every scenario, in the order of a whole run. */
 export const SCENARIOS: readonly Scenario[] = [
   verifyScenario,
+  floodScenario,
   peersScenario,
   readsScenario,
   proxyScenario,

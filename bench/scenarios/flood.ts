@@ -1,0 +1,100 @@
+import type { Lab } from '../lib/lab.ts';
+import { requestText, smallestHeaders } from '../lib/requests.ts';
+import { ratiosOf, runRounds, valuesOf } from '../lib/rounds.ts';
+import { spreadOf } from '../lib/stats.ts';
+import { checkRefused, openVerify, SESSIONS } from '../lib/subjects.ts';
+import type { Measure, Sample, Scenario, Subject } from '../lib/types.ts';
+import { VERIFY_PATH } from './verify.ts';
+
+/** More than are sent in a second, so that none is seen twice in one. */
+const FORGED = 50_000;
+const SIGNATURE_CHARS = 86;
+
+const valid: Subject = {
+  name: 'remembered tokens',
+  title: 'verify, cached bearer tokens, between floods',
+  needs: [],
+  open: async (lab) => openVerify(lab, await validRequests(lab), { bearer: true }),
+  check({ status, headers }) {
+    if (status !== 200 || headers.get('x-user-id') !== 'u0') throw new Error(`answered ${status}`);
+  },
+};
+
+const forged: Subject = {
+  name: 'forged tokens',
+  title: 'verify, ever new tokens with a wrong signature',
+  needs: [],
+  open: async (lab) => openVerify(lab, await forgedRequests(lab), { bearer: true }),
+  check: checkRefused,
+  refuses: true,
+};
+
+/** A flood of distinct invalid bearer tokens, at saturation, between measurements of valid ones on the same server. */
+export const floodScenario: Scenario = {
+  name: 'flood',
+  title: 'a flood of forged bearer tokens',
+  subjects: [valid, forged],
+  async run(lab, options) {
+    const open = await valid.open(lab);
+    try {
+      const flood = { ...open, requestsFile: await forgedRequests(lab) };
+      const calm = await runRounds([{ subject: valid, open }], { ...options, rounds: 1 });
+      const samples = await runRounds(
+        [
+          { subject: forged, open: flood },
+          { subject: valid, open },
+        ],
+        options,
+      );
+      return { samples, measures: measuresOf(samples, calm), gaps: [] };
+    } finally {
+      await open.close();
+    }
+  },
+};
+
+function measuresOf(samples: readonly Sample[], calm: readonly Sample[]): Measure[] {
+  const [before = Number.NaN] = valuesOf(calm, valid.name, ({ cpuUs }) => cpuUs);
+  const after = valuesOf(samples, valid.name, ({ cpuUs }) => cpuUs / before);
+  const [slowest = Number.NaN] = valuesOf(samples, forged.name, ({ perSecond }) => perSecond).sort((a, b) => a - b);
+  return [
+    {
+      target: 'P3',
+      what: 'a forged token / a remembered one, CPU',
+      spread: spreadOf(ratiosOf(samples, forged.name, valid.name, ({ cpuUs }) => cpuUs)),
+      unit: '×',
+      limit: undefined,
+      note: `${Math.round(slowest)} distinct forged tokens a second or more`,
+    },
+    {
+      target: 'P3',
+      what: 'a remembered token after a flood / before the first, CPU',
+      spread: spreadOf(after),
+      unit: '×',
+      limit: { kind: 'at most', value: 1.1 },
+    },
+  ];
+}
+
+async function validRequests(lab: Lab): Promise<string> {
+  const texts: string[] = [];
+  for (let number = 0; number < Math.min(SESSIONS, lab.sessionsMax); number++) {
+    texts.push(bearerRequest(await lab.provider.accessToken(`u${number}`)));
+  }
+  return lab.requests('bearer-valid', texts);
+}
+
+/** One real token with ever other signatures: in form they are good, so that only a look at the key tells. */
+async function forgedRequests(lab: Lab): Promise<string> {
+  const token = await lab.provider.accessToken('u0');
+  const signed = token.slice(0, token.lastIndexOf('.') + 1);
+  const texts = Array.from({ length: Math.min(FORGED, lab.sessionsMax * 10) }, (_, number) => {
+    const signature = Buffer.from(`forged ${number} `.padEnd(64, '0123456789abcdef'));
+    return bearerRequest(signed + signature.toString('base64url').slice(0, SIGNATURE_CHARS));
+  });
+  return lab.requests('bearer-forged', texts);
+}
+
+function bearerRequest(token: string): string {
+  return requestText(VERIFY_PATH, smallestHeaders({ authorization: `Bearer ${token}` }));
+}
