@@ -94,7 +94,8 @@ describe('50,000 requests with mixed outcomes', () => {
       assert.deepEqual([...before.problems, ...after.problems], []);
       const growth = after.heapUsedBytes - before.heapUsedBytes;
       assert.ok(growth < HEAP_GROWTH_MAX_BYTES, `the heap grew by ${growth} bytes`);
-      assert.ok(after.sockets <= before.sockets, `sockets: ${before.sockets}, then ${after.sockets}`);
+      // Those to the service grow with what happens to be under way at once, to one for each client at most.
+      assert.ok(after.sockets <= before.sockets + CONNECTIONS, `sockets: ${before.sockets}, then ${after.sockets}`);
       assert.equal(await server.metric('sallyport_requests_in_flight'), 1, 'only the one that asks');
     } finally {
       await server.close();
