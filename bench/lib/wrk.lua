@@ -8,7 +8,7 @@ function init(args)
   file:close()
   local from = 1
   while true do
-    local stop, next_from = text:find("\n%%%%\n", from)
+    local stop, next_from = text:find("\n%%\n", from, true)
     if stop == nil then break end
     requests[#requests + 1] = text:sub(from, stop - 1)
     from = next_from + 1
