@@ -19,8 +19,8 @@ import { workersScenario } from './workers.ts';
 /** Every scenario, in the order of a whole run. */
 export const SCENARIOS: readonly Scenario[] = [
   verifyScenario,
-  floodScenario,
   peersScenario,
+  floodScenario,
   readsScenario,
   proxyScenario,
   streamsScenario,
