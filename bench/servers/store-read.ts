@@ -10,6 +10,7 @@ import { Redis } from 'iovalkey';
 import { compileHandleFinder } from '../../src/core/cookie.ts';
 import { createKeyRing } from '../../src/core/crypto.ts';
 import { compileIdentityHeaders } from '../../src/core/identity.ts';
+import { writeAllow } from '../../src/core/reply.ts';
 import { SessionDecoder } from '../../src/core/sessions-decode.ts';
 import type { StoredHot } from '../../src/core/store.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
@@ -59,9 +60,7 @@ function answer(response: HttpResponse, decoded: ReturnType<SessionDecoder['deco
       response.writeStatus('401 Unauthorized').end();
       return;
     }
-    const { headers } = decoded.session;
-    for (let i = 0; i < headers.length; i += 2) response.writeHeader(headers[i] as string, headers[i + 1] as string);
-    response.end();
+    writeAllow(response, decoded.session.headers, false);
   });
 }
 

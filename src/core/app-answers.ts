@@ -6,7 +6,7 @@ import type { VerifyListen } from './config/types-listen.ts';
 import { type ContextReader, createContextReader, type RequestContext } from './context.ts';
 import { randomToken } from './crypto.ts';
 import { isSallyportError } from './errors.ts';
-import type { HeaderList } from './identity.ts';
+import type { HeaderList } from './header-list.ts';
 import type { Metrics } from './metrics.ts';
 import { isNavigation } from './origin.ts';
 import { type Problem, problemOf, type Replies, type Reply } from './problem.ts';

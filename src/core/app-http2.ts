@@ -11,7 +11,7 @@ import { Answers, type AppServices, createReader } from './app-answers.ts';
 import { type BaseExchange, findRequestProblem } from './app-exchange.ts';
 import { Http2Guard } from './app-http2-guard.ts';
 import type { ContextReader } from './context.ts';
-import type { HeaderList } from './identity.ts';
+import type { HeaderList } from './header-list.ts';
 import { LIMITS } from './limits.ts';
 import type { Reply } from './problem.ts';
 import { createHeaderCheck } from './reply.ts';
@@ -186,8 +186,9 @@ export class Http2App extends Answers<Http2Exchange> {
  * there for whoever can guess at them (RFC 7541 §7.1.3).
  */
 function allowFields(headers: HeaderList): readonly string[] {
-  const names = headers.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase());
-  const fields = [':status', '200', 'cache-control', 'no-store', ...headers];
+  const { pairs } = headers;
+  const names = pairs.filter((_, at) => at % 2 === 0).map((name) => name.toLowerCase());
+  const fields = [':status', '200', 'cache-control', 'no-store', ...pairs];
   return Object.assign(fields, { [sensitiveHeaders]: names });
 }
 

@@ -10,10 +10,10 @@ import { type Exchange, findRequestProblem } from './app-exchange.ts';
 import { type SocketData, type SocketUser, socketBehaviour, socketBounds } from './app-websocket.ts';
 import type { ContextReader } from './context.ts';
 import { PROBLEM_FRAMING, PROBLEM_METHOD } from './context-problems.ts';
-import type { HeaderList } from './identity.ts';
+import type { HeaderList } from './header-list.ts';
 import { LIMITS } from './limits.ts';
 import type { Reply } from './problem.ts';
-import { createAllowPreparer, createHeaderCheck, writeAllow, writeReply } from './reply.ts';
+import { createHeaderCheck, writeAllow, writeReply } from './reply.ts';
 
 /** The native request: valid only until the first await. */
 export type NativeRequest = HttpRequest;
@@ -33,7 +33,6 @@ export class App extends Answers<Exchange> {
   /** Users of the open WebSockets. */
   readonly #sockets = new Set<SocketUser>();
   #socketBounds = '';
-  readonly #prepareAllow = createAllowPreparer();
   readonly #checkHeaders = createHeaderCheck();
   /** The request that was read in this turn, until its handler returns: the native core has corked its connection. */
   #current: Exchange | undefined;
@@ -95,11 +94,9 @@ export class App extends Answers<Exchange> {
 
   /** Verify's allow answer. */
   allow(exchange: Exchange, headers: HeaderList): void {
-    const prepared = this.#prepareAllow(headers);
-    this.#write(exchange, () => {
-      writeAllow(exchange.res, prepared, exchange.context.chunked || this.#isClosing);
-      this.finished(exchange, 200, '');
-    });
+    // Nearly each of them is answered in its turn, and needs no function made for later.
+    if (exchange === this.#current && exchange.open && !exchange.context.chunked) this.#writeAllow(exchange, headers);
+    else this.#write(exchange, () => this.#writeAllow(exchange, headers));
   }
 
   /**
@@ -195,6 +192,11 @@ export class App extends Answers<Exchange> {
     } catch (error) {
       this.fail(exchange, error);
     }
+  }
+
+  #writeAllow(exchange: Exchange, headers: HeaderList): void {
+    writeAllow(exchange.res, headers, exchange.context.chunked || this.#isClosing);
+    this.finished(exchange, 200, '');
   }
 
   /**

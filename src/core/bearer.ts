@@ -9,7 +9,8 @@ import { type BearerIssuerRuntime, selectCandidate, validateToken } from './bear
 import type { Clock } from './clock.ts';
 import type { IdentityHeader } from './config/types.ts';
 import { SallyportError } from './errors.ts';
-import type { HeaderList, IdentityHeaders } from './identity.ts';
+import { HeaderList } from './header-list.ts';
+import type { IdentityHeaders } from './identity.ts';
 import { LIMITS } from './limits.ts';
 import type { BearerCaller, BearerRefusal, BearerResult, BearerTokens, PresentedToken } from './services.ts';
 import type { SessionHot } from './session.ts';
@@ -173,7 +174,8 @@ function compileWithheld(headers: readonly IdentityHeader[]): (list: HeaderList)
     headers.filter(({ name, source }) => source.kind === 'token' && name.toLowerCase() !== 'authorization').map(nameOf),
   );
   if (names.size === 0) return (list) => list;
-  return (list) => list.map((text, at) => (at % 2 === 1 && names.has(list[at - 1] as string) ? '' : text));
+  return ({ pairs }) =>
+    new HeaderList(pairs.map((text, at) => (at % 2 === 1 && names.has(pairs[at - 1] as string) ? '' : text)));
 }
 
 function nameOf({ name }: IdentityHeader): string {

@@ -1,12 +1,10 @@
 import type { IdentityHeader, PrincipalField } from './config/types.ts';
+import { HeaderList } from './header-list.ts';
 import { LIMITS } from './limits.ts';
 import type { Principal, SessionHot } from './session.ts';
 
 /** What the identity headers are built from. */
 export type IdentitySource = { readonly hot: SessionHot; readonly publicId: string };
-
-/** Identity headers as a flat list: name, value, name, value, … */
-export type HeaderList = readonly string[];
 
 /** Builds the headers of an allow answer. */
 export type IdentityHeaders = {
@@ -37,7 +35,7 @@ export function compileIdentityHeaders(
   );
   let warned = false;
   return {
-    blank: compiled.flatMap(({ name }) => [name, '']),
+    blank: new HeaderList(compiled.flatMap(({ name }) => [name, ''])),
     names: compiled.map(({ name }) => name.toLowerCase()),
     build(source) {
       const list: string[] = [];
@@ -55,13 +53,13 @@ export function compileIdentityHeaders(
         warned = true;
         events.onOversize(bytes);
       }
-      return list;
+      return new HeaderList(list);
     },
     withToken(list, token) {
       if (tokens.length === 0) return list;
-      const copy = [...list];
+      const copy = [...list.pairs];
       for (const { at, raw } of tokens) copy[at] = raw || token === '' ? token : `Bearer ${token}`;
-      return copy;
+      return new HeaderList(copy);
     },
   };
 }

@@ -117,8 +117,6 @@ export const LIMITS = {
   bindingTextsRemembered: 1_000,
   /** Peers whose trust is remembered. */
   peersRemembered: 1_000,
-  /** Values up to this length go into the one block of an allow answer. */
-  headerBlockValueMaxChars: 256,
   /** Keys that one rate limit counts in one process; beyond that the count that ends first is forgotten. */
   rateKeysMax: 20_000,
   /** Samples in one request to the telemetry sink. */

@@ -1,4 +1,4 @@
-import type { HeaderList } from './identity.ts';
+import type { HeaderList } from './header-list.ts';
 import type { SessionCold, SessionDescription, SessionHot, SessionOrigin } from './session.ts';
 
 /** A live session as requests see it: decoded, within its limits, with ready-made answer headers. */

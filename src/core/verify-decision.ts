@@ -1,5 +1,5 @@
 import type { ErrorCode } from './errors.ts';
-import type { HeaderList } from './identity.ts';
+import type { HeaderList } from './header-list.ts';
 import type { BearerRefusal } from './services.ts';
 import type { SiteRuntime } from './sites.ts';
 

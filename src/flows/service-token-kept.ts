@@ -1,4 +1,5 @@
-import type { HeaderList, IdentityHeaders } from '../core/identity.ts';
+import type { HeaderList } from '../core/header-list.ts';
+import type { IdentityHeaders } from '../core/identity.ts';
 import type { ServiceToken } from '../core/services.ts';
 import { createSweep } from '../core/sweep.ts';
 import type { ObtainedToken } from './service-token-check.ts';
@@ -21,7 +22,7 @@ export class KeptToken implements ServiceToken {
   readonly #token: string;
   readonly #identity: IdentityHeaders;
   #from: HeaderList | undefined;
-  #list: HeaderList = [];
+  #list: HeaderList | undefined;
 
   constructor({ token, expiresAt }: ObtainedToken, renewAt: number, identity: IdentityHeaders) {
     this.authorization = `Bearer ${token}`;
@@ -33,7 +34,7 @@ export class KeptToken implements ServiceToken {
 
   /** Remembers the last list: that of the session which has the token. */
   headersWith(headers: HeaderList): HeaderList {
-    if (this.#from !== headers) {
+    if (this.#from !== headers || this.#list === undefined) {
       this.#from = headers;
       this.#list = this.#identity.withToken(headers, this.#token);
     }

@@ -113,7 +113,7 @@ function compileOwn(source: TokenSource, { bound }: Flights, { clock }: TokensSe
     }
     // Where a header holds the same text already, it is shared.
     const value = `Bearer ${hot.accessToken}`;
-    const authorization = session.headers.find((text) => text === value) ?? value;
+    const authorization = session.headers.pairs.find((text) => text === value) ?? value;
     const token: ServiceToken = { kind: 'token', authorization, headersWith: (headers) => headers };
     judged.set(hot, token);
     return token;

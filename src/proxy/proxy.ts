@@ -6,7 +6,7 @@ import type { Route } from '../core/config/types.ts';
 import type { ServiceTimeouts } from '../core/config/types-service.ts';
 import { createDpopNonces, type DpopNonces } from '../core/dpop-nonces.ts';
 import { SallyportError } from '../core/errors.ts';
-import type { HeaderList } from '../core/identity.ts';
+import type { HeaderList } from '../core/header-list.ts';
 import type { Logger } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { compileOriginRules, isPreflight, type OriginRules } from '../core/origin.ts';
@@ -76,7 +76,7 @@ type Parts = {
   /** Other headers than Authorization hold it as well. */
   readonly copiesToken: boolean;
   /** Identity headers for services, by those of the session. */
-  readonly identity: Readonly<Record<'withToken' | 'withoutToken', WeakMap<HeaderList, HeaderList>>>;
+  readonly identity: Readonly<Record<'withToken' | 'withoutToken', WeakMap<HeaderList, readonly string[]>>>;
 };
 
 /** What a route's requests are sent with. */
@@ -94,7 +94,7 @@ type Inbound = {
   readonly upload: Upload | undefined;
 };
 
-const NO_HEADERS: HeaderList = [];
+const NO_HEADERS: readonly string[] = [];
 
 /** Compile the proxy of a configuration (SPEC §8). */
 export function createProxy(services: ProxyServices): Proxy {
@@ -262,7 +262,7 @@ function identityOf(
   route: CompiledRoute,
   session: Session | undefined,
   token: ServiceToken | undefined,
-): HeaderList {
+): readonly string[] {
   if (session === undefined || !route.route.identityHeaders) return NO_HEADERS;
   const usesToken = token !== undefined && token.authorization !== '';
   const headers = usesToken && parts.copiesToken ? token.headersWith(session.headers) : session.headers;
@@ -276,13 +276,13 @@ function identityOf(
 }
 
 /** Authorization is written once, last; other copies of the token go only where the token itself goes. */
-function selectIdentity(parts: Parts, headers: HeaderList, usesToken: boolean): HeaderList {
+function selectIdentity(parts: Parts, { pairs }: HeaderList, usesToken: boolean): readonly string[] {
   const list: string[] = [];
-  for (let i = 0; i < headers.length; i += 2) {
-    const name = (headers[i] as string).toLowerCase();
+  for (let i = 0; i < pairs.length; i += 2) {
+    const name = (pairs[i] as string).toLowerCase();
     const isToken = parts.tokenHeaders.has(name);
     if (name === 'authorization' || (isToken && !usesToken)) continue;
-    list.push(name, headers[i + 1] as string);
+    list.push(name, pairs[i + 1] as string);
   }
   return list;
 }

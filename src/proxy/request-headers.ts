@@ -1,7 +1,6 @@
 import type { HttpRequest } from 'uWebSockets.js';
 import type { Config } from '../core/config/types.ts';
 import { SallyportError } from '../core/errors.ts';
-import type { HeaderList } from '../core/identity.ts';
 import { createMemo } from '../core/memo.ts';
 import { compileOwnCookies, type OwnCookieTest } from './cookie-names.ts';
 import { addNominated, foldName, HOP_BY_HOP, NAMES_REMEMBERED } from './header-names.ts';
@@ -21,7 +20,8 @@ export type OwnHeaders = {
   readonly scheme: string;
   readonly requestId: string;
   /** Identity headers without any token. */
-  readonly identity: HeaderList;
+  /** Name, value, name, value, … */
+  readonly identity: readonly string[];
   /** Value of Authorization; empty = none. */
   readonly authorization: string;
   /** Cookie that holds the token of `authorization` too, for services that read it there; empty = none. */

@@ -43,7 +43,7 @@ describe('a bearer token beside a cookie', () => {
   test('decides alone: its identity is answered, not that of the session', async () => {
     const decision = await decide({ claims: { sub: 'u9' } });
     assert.ok(decision.kind === 'allow');
-    assert.equal(decision.headers[decision.headers.indexOf('X-User-Id') + 1], 'u9');
+    assert.equal(decision.headers.pairs[decision.headers.pairs.indexOf('X-User-Id') + 1], 'u9');
   });
 
   test('decides alone when it is invalid: 401 and no fall-back to the cookie (R-088)', async () => {
@@ -116,7 +116,7 @@ describe('where a bearer token counts (D-09)', () => {
   test('a route without identity headers says nothing about the bearer either', async () => {
     const decision = await decide(on({ auth: 'bearer', identityHeaders: false }));
     assert.ok(decision.kind === 'allow');
-    assert.ok(decision.headers.every((text, at) => at % 2 === 0 || text === ''));
+    assert.ok(decision.headers.pairs.every((text, at) => at % 2 === 0 || text === ''));
   });
 });
 

@@ -62,7 +62,9 @@ describe('a valid token', () => {
     );
     assert.deepEqual([principal.roles, scopes, acr], [['user', 'editor'], ['read', 'write'], 'gold']);
     assert.deepEqual([authTime, tokenExpiresAt], [NOW - 60_000, NOW + 300_000]);
-    const headers = new Map(session.headers.flatMap((text, at, all) => (at % 2 === 0 ? [[text, all[at + 1]]] : [])));
+    const headers = new Map(
+      session.headers.pairs.flatMap((text, at, all) => (at % 2 === 0 ? [[text, all[at + 1]]] : [])),
+    );
     assert.equal(headers.get('Authorization'), `Bearer ${token}`);
     assert.equal(headers.get('X-User-Roles'), 'user,editor');
     assert.equal(headers.get('X-Auth-Session'), '');
@@ -78,7 +80,7 @@ describe('a valid token', () => {
     });
     const token = await world.sign();
     const { session } = callerOf(await world.check(token));
-    assert.deepEqual(session.headers, [
+    assert.deepEqual(session.headers.pairs, [
       'authorization',
       `Bearer ${token}`,
       'X-Forwarded-Access-Token',

@@ -27,7 +27,7 @@ function build(headers: readonly IdentityHeader[], source: IdentitySource) {
     onControl: (name: string) => control.push(name),
   };
   const compiled = compileIdentityHeaders(headers, events);
-  return { compiled, list: compiled.build(source), oversize, control };
+  return { compiled, list: compiled.build(source).pairs, oversize, control };
 }
 
 /** The one value of one header. */
@@ -63,7 +63,7 @@ describe('identity headers', () => {
       names,
     );
     assert.deepEqual(
-      compiled.blank,
+      compiled.blank.pairs,
       names.flatMap((name) => [name, '']),
     );
     assert.deepEqual(

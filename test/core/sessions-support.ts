@@ -1,4 +1,5 @@
 import { createKeyRing, type KeyRing } from '../../src/core/crypto.ts';
+import { HeaderList } from '../../src/core/header-list.ts';
 import type { IdentityHeaders } from '../../src/core/identity.ts';
 import type { L1 } from '../../src/core/l1.ts';
 import type { NewSession, Session } from '../../src/core/services.ts';
@@ -65,11 +66,11 @@ export function openSessions(scene: SessionsScene = {}) {
   const built: string[] = [];
   const errors: unknown[] = [];
   const identity: IdentityHeaders = {
-    blank: [],
+    blank: new HeaderList([]),
     names: ['x-user-id'],
     build(source) {
       built.push(source.publicId);
-      return ['X-User-Id', source.hot.principal.userId];
+      return new HeaderList(['X-User-Id', source.hot.principal.userId]);
     },
     withToken: (headers) => headers,
   };

@@ -19,7 +19,7 @@ describe('a new session', () => {
     assert.equal(session.hot.idleMs, IDLE_MS);
     assert.equal(session.hot.absoluteAt, NOW + ABSOLUTE_MS);
     assert.match(session.publicId, /^[A-Za-z0-9_-]{22}$/);
-    assert.deepEqual(session.headers, ['X-User-Id', 'u1']);
+    assert.deepEqual(session.headers.pairs, ['X-User-Id', 'u1']);
     assert.deepEqual(await sessions.find(handle, false), session);
     assert.equal(await sessions.find(OTHER_HANDLE, true), undefined);
     const again = made(await sessions.create(loginOf({ sid: 's1' })));

@@ -123,14 +123,14 @@ describe('routes', () => {
     for (const [request, scene] of scenes) {
       const decision = ask(request, scene);
       assert.ok(decision.kind === 'allow');
-      assert.deepEqual(decision.headers, [...BLANK, 'X-User-Roles', '', 'X-Auth-Session', '']);
+      assert.deepEqual(decision.headers.pairs, [...BLANK, 'X-User-Roles', '', 'X-Auth-Session', '']);
     }
   });
 
   test('optional, with a live session, tells who it is', () => {
     const decision = ask({}, at({ auth: 'optional' }));
     assert.ok(decision.kind === 'allow');
-    assert.deepEqual(decision.headers, ['X-User-Id', 'u1']);
+    assert.deepEqual(decision.headers.pairs, ['X-User-Id', 'u1']);
   });
 });
 

@@ -3,6 +3,7 @@ import { describe, test } from 'node:test';
 import type { RequestContext } from '../../src/core/context.ts';
 import { SallyportError } from '../../src/core/errors.ts';
 import type { Renewal } from '../../src/core/freshness.ts';
+import { HeaderList } from '../../src/core/header-list.ts';
 import type { Sessions } from '../../src/core/services.ts';
 import { verify } from '../../src/core/verify.ts';
 import {
@@ -56,7 +57,7 @@ describe('the session', () => {
   ]);
 
   const renewable = sessionOf({ tokenExpiresAt: NOW, renewable: true });
-  const renewed = { ...sessionOf(), headers: ['X-User-Id', 'renewed'] };
+  const renewed = { ...sessionOf(), headers: new HeaderList(['X-User-Id', 'renewed']) };
   const renewals: readonly (readonly [string, Renewal, string, string?])[] = [
     ['a new token', { kind: 'fresh', session: renewed }, 'allow renewed'],
     ['no token now', { kind: 'stale', session: renewed, retryAfterS: 7 }, 'allow renewed'],
@@ -72,7 +73,7 @@ describe('the session', () => {
     test(`an expired token is waited for: ${name}`, async () => {
       const decision = verify(contextOf(), ENTRY, servicesOf({ session: renewable, renewal, settings }));
       const outcome = await Promise.resolve(decision).then(
-        (value) => (value.kind === 'allow' ? `allow ${value.headers[1]}` : brief(value)),
+        (value) => (value.kind === 'allow' ? `allow ${value.headers.pairs[1]}` : brief(value)),
         (error: SallyportError) => `${error.code} ${error.retryAfterS}`,
       );
       assert.equal(outcome, expected);

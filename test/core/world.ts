@@ -8,6 +8,7 @@ import { RequestContext } from '../../src/core/context.ts';
 import { createKeyRing } from '../../src/core/crypto.ts';
 import { compileCsrfProofs } from '../../src/core/csrf.ts';
 import type { Renewal } from '../../src/core/freshness.ts';
+import { HeaderList } from '../../src/core/header-list.ts';
 import { compileIdentityHeaders } from '../../src/core/identity.ts';
 import { compileReturnTo } from '../../src/core/return-to.ts';
 import { compileRoutes } from '../../src/core/routes.ts';
@@ -146,7 +147,7 @@ export function hotOf(fields: Partial<SessionHot> = {}): SessionHot {
 /** A live session as `Sessions.find` returns it. */
 export function sessionOf(fields: Partial<SessionHot> = {}): Session {
   const hot = hotOf(fields);
-  const headers = ['X-User-Id', hot.principal.userId];
+  const headers = new HeaderList(['X-User-Id', hot.principal.userId]);
   return { locator: 'L', publicId: 'P', revision: 1, hot, headers, lastSeenAt: NOW };
 }
 

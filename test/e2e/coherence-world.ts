@@ -14,6 +14,7 @@ import type { Session, Sessions } from '../../src/core/services.ts';
 import { createSessions } from '../../src/core/sessions.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { hotOf } from '../core/world.ts';
+import { NO_IDENTITY } from '../support/identity.ts';
 import { startRedis, type TestRedis, whenReachable } from '../support/redis.ts';
 import { startTcpFaultProxy, type TcpFaultProxy } from '../support/tcp-fault-proxy.ts';
 
@@ -81,7 +82,7 @@ export async function openCoherence(options: CoherenceOptions): Promise<Coherenc
         checkSlides: true,
         exposedClaims: [],
       },
-      identity: { blank: [], names: [], build: () => [], withToken: (headers) => headers },
+      identity: NO_IDENTITY,
       tombstoneTtlMs: 1_000,
       onBackgroundError: () => {},
     });

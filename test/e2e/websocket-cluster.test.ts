@@ -1,4 +1,5 @@
 // Two server processes on one Redis: a session that ends anywhere ends its WebSockets everywhere (D-32).
+
 import assert from 'node:assert/strict';
 import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
@@ -18,6 +19,7 @@ import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { hotOf } from '../core/world.ts';
 import { closeOf, type SocketService, startSocketService } from '../proxy/websocket-world.ts';
 import { call, until } from '../proxy/world.ts';
+import { NO_IDENTITY } from '../support/identity.ts';
 import { skipWithout } from '../support/parts.ts';
 import { startRedis, type TestRedis, whenReachable } from '../support/redis.ts';
 
@@ -139,7 +141,7 @@ function makeSessions(store: ReturnType<typeof createValkeyStore>, absoluteMs = 
       checkSlides: true,
       exposedClaims: [],
     },
-    identity: { blank: [], names: [], build: () => [], withToken: (headers) => headers },
+    identity: NO_IDENTITY,
     tombstoneTtlMs: 1_000,
     onBackgroundError: () => {},
   });

@@ -7,6 +7,7 @@ import { createSessions } from '../../src/core/sessions.ts';
 import type { SessionStore, StoredHot } from '../../src/core/store.ts';
 import { ChangeHub } from '../../src/core/store-changes.ts';
 import { hotOf, NOW } from '../core/world.ts';
+import { NO_IDENTITY } from '../support/identity.ts';
 
 /** Interval of the model's heartbeat, ms. */
 export const HEARTBEAT_MS = 1_000;
@@ -87,7 +88,7 @@ export class L1World {
       l1: this.l1,
       clock: { now: () => this.#now },
       settings: { idleMs: 1e12, absoluteMs: 1e12, maxPerUser: 0, checkSlides: true, exposedClaims: [] },
-      identity: { blank: [], names: [], build: () => [], withToken: (headers) => headers },
+      identity: NO_IDENTITY,
       tombstoneTtlMs: 1,
       onBackgroundError: () => {},
     });

@@ -11,6 +11,7 @@ import { createSessions } from '../../src/core/sessions.ts';
 import type { SessionStore } from '../../src/core/store.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { hotOf } from '../core/world.ts';
+import { NO_IDENTITY } from './identity.ts';
 import { until, whenReachable } from './redis.ts';
 
 const SECRET = randomBytes(32);
@@ -55,7 +56,7 @@ export async function openProcess(redis: RedisSettings): Promise<Process> {
     ...{ store, l1, clock: systemClock },
     ring: createKeyRing([{ id: 'k1', secret: SECRET }]),
     settings: { idleMs: 1_800_000, absoluteMs: 3_600_000, maxPerUser: 0, checkSlides: true, exposedClaims: [] },
-    identity: { blank: [], names: [], build: () => [], withToken: (headers) => headers },
+    identity: NO_IDENTITY,
     tombstoneTtlMs: 60_000,
     onBackgroundError: () => {},
   });
