@@ -22,7 +22,14 @@ export type RunningServer = {
    * @throws Error if the version cannot be made or does not get ready; nothing has changed then.
    */
   prepare(config: Config): Promise<PreparedReload>;
-  /** Drain and stop: not ready first, then no new connections, then the rest within the drain deadline (D-22). */
+  /**
+   * Accept no more connections, after the time not ready (D-22); those that are open are served as before. Who leaves
+   * several processes does this in all of them before it closes one: a client that is sent away by the first must not
+   * come to one that closes its port next, together with the connections that wait there.
+   * @param isUrgent at once.
+   */
+  stopAccepting(isUrgent?: boolean): Promise<void>;
+  /** Drain and stop: stopAccepting, then the rest within the drain deadline (D-22). */
   close(): Promise<void>;
 };
 
@@ -67,6 +74,12 @@ export async function createServer(ground: Ground, { isShared }: BindOptions): P
     }
     await generations.close();
   };
+  let accepting: Promise<void> | undefined;
+  const stopAccepting = async (isUrgent = false): Promise<void> => {
+    accepting ??= becomeUnready(generations);
+    if (!isUrgent) await accepting;
+    for (const app of listed(apps)) app.stopListening();
+  };
   try {
     const ports = await bind(apps, ground.config, isShared);
     log.info({ ...ports, files: ground.config.files }, 'listening');
@@ -75,7 +88,12 @@ export async function createServer(ground: Ground, { isShared }: BindOptions): P
       readiness: () => generations.current.readiness.read(),
       snapshot: () => generations.current.parts.app.metrics.snapshot(),
       prepare: (config) => prepare({ ...ground, config }, apps, generations),
-      close: () => drain(apps, generations).then(stop),
+      stopAccepting,
+      async close() {
+        if (accepting === undefined) await stopAccepting();
+        await drain(apps, generations);
+        await stop();
+      },
     };
   } catch (error) {
     await stop();
@@ -175,16 +193,19 @@ async function bind(apps: Apps, { listen }: Config, isShared: boolean) {
   };
 }
 
+async function becomeUnready({ current }: Generations): Promise<void> {
+  current.readiness.drain();
+  await sleep(current.parts.app.config.shutdown.unreadyMs);
+}
+
 async function drain(apps: Apps, { current }: Generations): Promise<void> {
   const { config, metrics } = current.parts.app;
-  current.readiness.drain();
-  await sleep(config.shutdown.unreadyMs);
-  for (const app of listed(apps)) app.stopListening();
+  for (const app of listed(apps)) app.leave();
   const deadline = performance.now() + config.shutdown.drainMs;
   const { hot } = metrics;
   let [quietSince, requests] = [performance.now(), hot.requests];
-  while (hot.connections > 0 && performance.now() < deadline) {
-    if (hot.inFlight > 0 || hot.requests !== requests || apps.verifyH2?.isBusy) {
+  while (hot.connections + hot.serviceWebSockets > 0 && performance.now() < deadline) {
+    if (hot.inFlight > 0 || hot.webSockets > 0 || hot.requests !== requests || apps.verifyH2?.isBusy) {
       [quietSince, requests] = [performance.now(), hot.requests];
     }
     if (performance.now() - quietSince >= DRAIN_QUIET_MS) return;

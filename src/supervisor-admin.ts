@@ -15,7 +15,10 @@ export type AdminServer = { readonly port: number; close(): Promise<void> };
 /** Serve metrics and readiness of all workers together. @throws Error if the address is taken or not ours */
 export function startAdminServer({ address, port }: Listen, answers: AdminAnswers): Promise<AdminServer> {
   const server = createServer((request, response) => {
-    answer(request, response, answers).catch(() => reply(response, 500, 'application/json', '{"status":"failed"}'));
+    answer(request, response, answers).catch(() => {
+      if (response.headersSent) response.destroy();
+      else reply(response, 500, 'application/json', '{"status":"failed"}');
+    });
   });
   return new Promise((resolve, reject) => {
     server.once('error', (cause) =>

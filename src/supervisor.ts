@@ -4,6 +4,7 @@ import type { Config } from './core/config/types.ts';
 import type { Listen } from './core/config/types-listen.ts';
 import type { Logger } from './core/log.ts';
 import { type AdminServer, startAdminServer } from './supervisor-admin.ts';
+import { WorkerLink } from './worker-link.ts';
 import { WorkerMetrics } from './worker-metrics.ts';
 import { WorkerPool } from './worker-pool.ts';
 import type { WorkerPorts } from './worker-protocol.ts';
@@ -31,6 +32,8 @@ export type SupervisorOptions = {
 const PREPARE_MS = 15_000;
 const COMMIT_MS = 5_000;
 const ASK_MS = 2_000;
+/** Beyond the time not ready: closing ports. */
+const LEAVE_SLACK_MS = 2_000;
 /** Beyond the drain deadline: closing stores and sockets. */
 const CLOSE_SLACK_MS = 5_000;
 
@@ -44,8 +47,11 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     restarts: () => pool.restarts,
     reloads,
   });
-  const onEnd = (index: number): void => void metrics.end(index);
-  const pool: WorkerPool = new WorkerPool({ size: workers, ports, log, onEnd }, options.snapshot);
+  const onEnd = (index: number): void => {
+    metrics.end(index).catch((error: unknown) => log.error({ err: error, worker: index }, 'its counters are lost'));
+  };
+  const fork = (): WorkerLink => new WorkerLink();
+  const pool: WorkerPool = new WorkerPool({ size: workers, ports, log, fork, onEnd }, options.snapshot);
   const state = createState(pool, workers);
   const admin = await startAdmin(config, state, pool, metrics);
   try {
@@ -71,7 +77,8 @@ export async function startSupervisor(options: SupervisorOptions): Promise<Super
     async close() {
       state.isDraining = true;
       const { unreadyMs, drainMs } = current.shutdown;
-      await pool.close(unreadyMs + drainMs + CLOSE_SLACK_MS);
+      const leaveMs = unreadyMs + LEAVE_SLACK_MS;
+      await pool.close({ leaveMs, deadlineMs: leaveMs + drainMs + CLOSE_SLACK_MS });
       await admin?.close();
     },
     kill: () => pool.kill(),
@@ -123,9 +130,7 @@ function startAdmin(
   const { admin } = config.listen;
   if (admin === undefined) return undefined;
   const exposition = async (): Promise<string> => {
-    for (const { index, result } of await pool.tryAll('snapshot', null, ASK_MS)) {
-      if (result !== undefined) metrics.note(index, result);
-    }
+    await pool.tryAll('snapshot', null, ASK_MS, (index, snapshot) => metrics.note(index, snapshot));
     return metrics.exposition();
   };
   return startAdminServer(admin, {

@@ -9,6 +9,9 @@ type Waiting = { resolve(result: unknown): void; reject(error: Error): void; rea
 
 const LAUNCHER = fileURLToPath(new URL('../bin/sallyport.js', import.meta.url));
 
+/** What a pool needs of a worker; see WorkerLink. */
+export type Link = Pick<WorkerLink, 'ended' | 'pid' | 'call' | 'kill'>;
+
 /** A worker process as the supervisor sees it. The configuration reaches it by message, never by argument. */
 export class WorkerLink {
   readonly ended: Promise<WorkerEnd>;
@@ -16,7 +19,7 @@ export class WorkerLink {
   readonly #waiting = new Map<number, Waiting>();
   #lastId = 0;
 
-  /** Start the process; it does nothing until it is told to `start`. */
+  /** Start the process; it does nothing until it is told to `start`. @throws Error if the system refuses it */
   constructor() {
     this.#child = fork(LAUNCHER, ['worker'], {
       serialization: 'advanced',
@@ -25,8 +28,11 @@ export class WorkerLink {
     this.#child.on('message', (message: ReplyMessage) => this.#settle(message));
     this.ended = new Promise((resolve) => {
       this.#child.once('exit', (code, signal) => resolve({ code, signal }));
-      // It could not even be started.
-      this.#child.once('error', () => resolve({ code: 1, signal: null }));
+      // Also tells of messages and signals that did not arrive; without a listener any of them would end this process.
+      this.#child.on('error', () => {
+        // It could not even be started.
+        if (this.#child.pid === undefined) resolve({ code: 1, signal: null });
+      });
     });
     void this.ended.then(() => this.#rejectAll());
   }

@@ -16,7 +16,9 @@ export class WorkerMetrics {
   readonly #own = new Registry();
   /** By worker, as last heard. */
   readonly #last = new Map<number, readonly object[]>();
-  #departed: readonly object[] = [];
+  /** Of workers that have ended. */
+  readonly #departed: (readonly object[])[] = [];
+  #isMerging = false;
 
   constructor(counts: SupervisorCounts) {
     const registers = [this.#own];
@@ -63,14 +65,26 @@ export class WorkerMetrics {
     const last = this.#last.get(index);
     this.#last.delete(index);
     if (last === undefined) return;
-    const counters = last.filter((metric) => (metric as MetricObject).type.toString() !== 'gauge');
-    const known = this.#departed;
-    this.#departed = known.length === 0 ? counters : await sum([known, counters]).getMetricsAsJSON();
+    this.#departed.push(last.filter((metric) => (metric as MetricObject).type.toString() !== 'gauge'));
+    if (!this.#isMerging) await this.#merge();
+  }
+
+  /** One list instead of many: a crash loop must not fill the memory. Others may end meanwhile. */
+  async #merge(): Promise<void> {
+    this.#isMerging = true;
+    try {
+      while (this.#departed.length > 1) {
+        const lists = [...this.#departed];
+        this.#departed.splice(0, lists.length, await sum(lists).getMetricsAsJSON());
+      }
+    } finally {
+      this.#isMerging = false;
+    }
   }
 
   /** Prometheus text exposition of all workers together and of the supervisor. */
   async exposition(): Promise<string> {
-    const merged = sum([this.#departed, ...this.#last.values()].filter((list) => list.length > 0));
+    const merged = sum([...this.#departed, ...this.#last.values()]);
     return `${await merged.metrics()}${await this.#own.metrics()}`;
   }
 }

@@ -1,6 +1,6 @@
 import type { ConfigSnapshot } from './core/config/snapshot.ts';
 import type { Logger } from './core/log.ts';
-import { type WorkerEnd, WorkerLink } from './worker-link.ts';
+import type { Link, WorkerEnd } from './worker-link.ts';
 import type { WorkerCalls, WorkerMethod, WorkerPorts } from './worker-protocol.ts';
 
 /** What a pool is made of. */
@@ -8,13 +8,15 @@ export type WorkerPoolOptions = {
   readonly size: number;
   readonly ports: WorkerPorts;
   readonly log: Logger;
+  /** Starts a worker process. @throws Error if the system refuses it */
+  fork(): Link;
   /** Hears of each worker that ended, before another one takes its place. */
   onEnd(index: number): void;
 };
 
 type Slot = {
   readonly index: number;
-  link: WorkerLink;
+  link: Link;
   /** The worker accepts connections. */
   isUp: boolean;
   /** Ends in a row, each soon after its start. */
@@ -54,10 +56,10 @@ export class WorkerPool {
 
   /** Start all workers. @throws Error if one of them cannot start; none is left then. */
   async start(): Promise<void> {
-    for (let index = 1; index <= this.#options.size; index++) {
-      this.#slots.push({ index, link: new WorkerLink(), isUp: false, failures: 0 });
-    }
     try {
+      for (let index = 1; index <= this.#options.size; index++) {
+        this.#slots.push({ index, link: this.#options.fork(), isUp: false, failures: 0 });
+      }
       await Promise.all(this.#slots.map((slot) => this.#startSlot(slot)));
     } catch (error) {
       await this.kill();
@@ -84,13 +86,23 @@ export class WorkerPool {
     });
   }
 
-  /** As callAll, but every outcome is told. */
-  tryAll<M extends WorkerMethod>(method: M, argument: Parameters<WorkerCalls[M]>[0], timeoutMs: number) {
+  /**
+   * As callAll, but every outcome is told.
+   * @param hear gets each result as it comes: before the end of its worker is told, if that comes next.
+   */
+  tryAll<M extends WorkerMethod>(
+    method: M,
+    argument: Parameters<WorkerCalls[M]>[0],
+    timeoutMs: number,
+    hear?: (index: number, result: ReturnType<WorkerCalls[M]>) => void,
+  ) {
     const up = this.#slots.filter(({ isUp }) => isUp);
     return Promise.all(
       up.map(async ({ index, link }) => {
         try {
-          return { index, result: await link.call(method, argument, timeoutMs), problem: undefined };
+          const result = await link.call(method, argument, timeoutMs);
+          hear?.(index, result);
+          return { index, result, problem: undefined };
         } catch (error) {
           return { index, result: undefined, problem: error instanceof Error ? error.message : 'unknown problem' };
         }
@@ -98,12 +110,20 @@ export class WorkerPool {
     );
   }
 
-  /** Let every worker drain and end; those that have not after `deadlineMs` are killed. */
-  async close(deadlineMs: number): Promise<void> {
+  /**
+   * Let every worker drain and end: none sends clients away before all have closed their ports.
+   * @param leaveMs how long to wait for the slowest to do so.
+   * @param deadlineMs those that have not ended by then are killed.
+   */
+  async close({ leaveMs, deadlineMs }: { leaveMs: number; deadlineMs: number }): Promise<void> {
     this.#stopRestarts();
-    const timer = setTimeout(() => void this.kill(), deadlineMs);
+    const timer = setTimeout(() => {
+      this.#options.log.warn({ after_ms: deadlineMs }, 'workers that have not ended in time are killed');
+      void this.kill();
+    }, deadlineMs);
     // A worker that was still starting has nothing to finish.
     for (const { isUp, link } of this.#slots) if (!isUp) link.kill();
+    await this.tryAll('leave', null, leaveMs);
     void this.tryAll('drain', null, deadlineMs);
     await this.#ended();
     clearTimeout(timer);
@@ -141,6 +161,10 @@ export class WorkerPool {
     slot.failures = Date.now() - startedAt >= STABLE_MS ? 0 : slot.failures + 1;
     const delayMs = slot.failures === 0 ? 0 : Math.min(BACKOFF_FIRST_MS * 2 ** (slot.failures - 1), BACKOFF_MAX_MS);
     this.#logEnd(slot, end, delayMs);
+    this.#restartIn(slot, delayMs);
+  }
+
+  #restartIn(slot: Slot, delayMs: number): void {
     const timer = setTimeout(() => {
       this.#timers.delete(timer);
       void this.#restart(slot);
@@ -151,7 +175,14 @@ export class WorkerPool {
   async #restart(slot: Slot): Promise<void> {
     if (this.#isClosing) return;
     this.restarts += 1;
-    slot.link = new WorkerLink();
+    try {
+      slot.link = this.#options.fork();
+    } catch (error) {
+      // The system is short of something; the others serve on.
+      this.#options.log.error({ err: error, worker: slot.index }, 'worker could not start');
+      this.#restartIn(slot, BACKOFF_MAX_MS);
+      return;
+    }
     void this.#watch(slot, Date.now());
     try {
       await this.#startSlot(slot);

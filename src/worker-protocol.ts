@@ -20,6 +20,8 @@ export type WorkerCalls = {
   readiness: (nothing: null) => { readonly ready: boolean; readonly body: object };
   /** Counters as plain data. */
   snapshot: (nothing: null) => readonly object[];
+  /** Accept no more connections, after the time not ready; answered when it is so. */
+  leave: (nothing: null) => null;
   /** Finish what is under way, then end. */
   drain: (nothing: null) => null;
 };

@@ -1,4 +1,4 @@
-import { startServer } from './cli/serve.ts';
+import { startServer, watchDefects } from './cli/serve.ts';
 import { type ConfigSnapshot, loadSnapshot } from './core/config/snapshot.ts';
 import type { Config } from './core/config/types.ts';
 import { createLog } from './core/log.ts';
@@ -10,17 +10,21 @@ import type { CallMessage, ReplyMessage, WorkerCalls, WorkerPorts } from './work
 type Environment = Readonly<Record<string, string | undefined>>;
 type Calls = { readonly [M in keyof WorkerCalls]: (...argument: Parameters<WorkerCalls[M]>) => Promise<unknown> };
 
+/** A worker that got SIGTERM itself closes its ports and waits this long for the supervisor, which may have got it, too. */
+const TOGETHER_MS = 1_000;
+
 /**
  * Run as a worker of a supervisor (D-22) until it says `drain`, goes away, or this process gets SIGTERM. What a
- * terminal sends to the whole group (SIGINT, SIGHUP) is the supervisor's to answer.
+ * terminal sends to the whole group (SIGINT, SIGHUP) is the supervisor's to answer. Without a supervisor the ports are
+ * closed at once: another one cannot start before.
  * @param send the channel to the supervisor.
  * @returns the exit code.
  */
 export async function runWorker(environment: Environment, send: (message: ReplyMessage) => void): Promise<number> {
   const worker = new Worker(environment);
   const asked = new Promise<void>((resolve) => {
-    process.once('disconnect', resolve);
-    process.once('SIGTERM', resolve);
+    process.once('disconnect', () => void worker.leave(true).then(resolve));
+    process.once('SIGTERM', () => void worker.leave().then(() => setTimeout(resolve, TOGETHER_MS)));
     worker.onDrain(resolve);
   });
   for (const signal of ['SIGINT', 'SIGHUP'] as const) process.on(signal, () => undefined);
@@ -53,12 +57,18 @@ class Worker {
       abort: async () => this.#abort(),
       readiness: async () => this.#server?.readiness() ?? { ready: false, body: { status: 'starting' } },
       snapshot: async () => this.#server?.snapshot() ?? [],
+      leave: () => this.leave(),
       drain: async () => this.#drain(),
     };
   }
 
   onDrain(drain: () => void): void {
     this.#drain = drain;
+  }
+
+  /** Accept no more connections. @param isUrgent at once, and not after the time not ready. */
+  async leave(isUrgent = false): Promise<void> {
+    await this.#server?.stopAccepting(isUrgent);
   }
 
   async close(): Promise<void> {
@@ -68,6 +78,7 @@ class Worker {
   async #start(index: number, snapshot: ConfigSnapshot, ports: WorkerPorts): Promise<void> {
     const config = onPorts(loadSnapshot(snapshot, this.#environment), ports);
     const log = createLog(config.log).child({ worker: index });
+    watchDefects(log);
     applyScheduling(config, log);
     this.#server = await startServer({ config, log, isShared: true });
     this.#config = config;

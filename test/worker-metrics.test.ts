@@ -51,6 +51,19 @@ describe('the metrics of several workers', () => {
     assert.equal(await read(sum, 'sallyport_idp_call_seconds_bucket{le="0.1",idp="main",kind="token"}'), 1);
   });
 
+  test('keep what several had counted that ended at once', async () => {
+    const sum = merged();
+    for (let index = 1; index <= 5; index++) {
+      const one = worker();
+      one.hot.verifyAllow = index;
+      sum.note(index, await one.snapshot());
+    }
+    const ends = [1, 2, 3].map((index) => sum.end(index));
+    assert.equal(await read(sum, 'sallyport_verify_allowed_total'), 15, 'while they are merged, too');
+    await Promise.all([...ends, sum.end(4), sum.end(5)]);
+    assert.equal(await read(sum, 'sallyport_verify_allowed_total'), 15);
+  });
+
   test('keep what an ended worker had counted, and forget what it held', async () => {
     const [first, second, sum] = [worker(), worker(), merged()];
     first.hot.verifyAllow = 3;

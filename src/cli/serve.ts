@@ -15,7 +15,7 @@ const USAGE = `usage: sallyport serve [--config DIR]
 
 Runs the server with the configuration in DIR (default ./config) until SIGINT or SIGTERM.
 SIGHUP reads the configuration again; a faulty one changes nothing.
-Exit code 0: stopped; 1: could not start; 78: the configuration has problems; 2: wrong usage.
+Exit code 0: stopped; 1: could not start, or a defect was met; 78: the configuration has problems; 2: wrong usage.
 `;
 
 /**
@@ -36,6 +36,13 @@ export async function startServer(options: {
   return createServer({ config, log, clock }, { isShared });
 }
 
+/** Whatever ends this process unasked is said in the log, too, and not on standard error alone. */
+export function watchDefects(log: Logger): void {
+  process.on('uncaughtExceptionMonitor', (error, origin) =>
+    log.fatal({ err: error, origin }, 'a defect ends the process'),
+  );
+}
+
 /** What runs until a signal comes: this process alone, or workers. */
 type Service = {
   /** @throws Error that says why the version was not taken */
@@ -47,7 +54,7 @@ type Service = {
 
 /**
  * `sallyport serve`: run until a signal asks to stop, then drain. A second signal ends at once; SIGHUP reloads.
- * @returns the exit code: 0, 1 (could not start), 2 (usage) or 78 (configuration).
+ * @returns the exit code: 0, 1 (could not start, or a defect), 2 (usage) or 78 (configuration).
  */
 export async function runServe(argv: readonly string[], io: CliIo): Promise<number> {
   const directory = configDirectory(argv);
@@ -67,24 +74,46 @@ export async function runServe(argv: readonly string[], io: CliIo): Promise<numb
   const { config, snapshot } = first;
   const log = createLog(config.log);
   for (const warning of config.warnings) log.warn({ warning }, 'configuration');
+  watchDefects(log);
   // Signals are heard from here on: a stop during the start is a stop, too, and SIGHUP never ends the process.
-  const stopped = nextSignal();
+  const stop = hearStops();
   let reloads = Promise.resolve();
   let reload = (): Promise<void> => Promise.resolve();
   const onHangUp = (): void => {
     reloads = reloads.then(() => reload());
   };
   process.on('SIGHUP', onHangUp);
+  let service: Service | undefined;
   try {
-    const service = await startService(config, snapshot, log);
-    reload = () => reloadFrom(source, config, service, log);
-    log.info({ signal: await stopped }, 'stopping');
-    process.removeListener('SIGHUP', onHangUp);
-    process.on('SIGHUP', () => undefined);
-    await Promise.race([reloads.then(() => service.close()), nextSignal().then(() => service.kill())]);
+    // Workers that are still starting end when this process does.
+    service = await Promise.race([startService(config, snapshot, log), stop.second.then(() => undefined)]);
+  } catch (error) {
+    // A signal to the whole group ends workers that cannot hear it yet.
+    const signal = stop.signal();
+    if (signal === undefined) log.fatal({ err: error }, 'could not start');
+    else log.info({ signal, err: error }, 'stopped during the start');
+    return signal === undefined ? EXIT.failed : EXIT.ok;
+  }
+  if (service === undefined) return EXIT.ok;
+  reload = () => reloadFrom(source, config, service, log);
+  log.info({ signal: await stop.first }, 'stopping');
+  // From now on it is heard and means nothing.
+  reload = () => Promise.resolve();
+  return endService(service, reloads, stop.second, log);
+}
+
+async function endService(
+  service: Service,
+  reloads: Promise<void>,
+  second: Promise<string>,
+  log: Logger,
+): Promise<number> {
+  try {
+    await Promise.race([reloads.then(() => service.close()), second.then(() => service.kill())]);
     return EXIT.ok;
   } catch (error) {
-    log.fatal({ err: error }, 'could not start');
+    log.fatal({ err: error }, 'could not stop in order');
+    await service.kill();
     return EXIT.failed;
   }
 }
@@ -139,9 +168,16 @@ function configDirectory(argv: readonly string[]): string | undefined {
   }
 }
 
-function nextSignal(): Promise<string> {
-  return new Promise((resolve) => {
-    process.once('SIGINT', resolve);
-    process.once('SIGTERM', resolve);
-  });
+/** Who asks to stop. The listeners stay: between two of them a signal would end the process as the system does. */
+function hearStops(): { first: Promise<string>; second: Promise<string>; signal(): string | undefined } {
+  const [first, second] = [Promise.withResolvers<string>(), Promise.withResolvers<string>()];
+  let signal: string | undefined;
+  const onSignal = (name: string): void => {
+    if (signal === undefined) first.resolve(name);
+    else second.resolve(name);
+    signal ??= name;
+  };
+  process.on('SIGINT', onSignal);
+  process.on('SIGTERM', onSignal);
+  return { first: first.promise, second: second.promise, signal: () => signal };
 }

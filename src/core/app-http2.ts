@@ -119,10 +119,14 @@ export class Http2App extends Answers<Http2Exchange> {
     this.#reader.keep();
   }
 
-  /** Accept nothing new and say so on every connection; what is under way is finished (RFC 9113 §6.8). */
+  /** Stop accepting; connections that are open go on as before. */
   stopListening(): void {
     // The close of an HTTP/2 server would close its connections at once, without the announcement.
     if (this.#server.listening) Server.prototype.close.call(this.#server);
+  }
+
+  /** Say on every connection that it ends; what is under way is finished (RFC 9113 §6.8). */
+  leave(): void {
     this.#guard.drain();
   }
 

@@ -124,12 +124,16 @@ export class App extends Answers<Exchange> {
     return this.#isClosing;
   }
 
-  /** Stop accepting; requests under way go on, and each answer from now on ends its connection. WebSockets end (1001). */
+  /** Stop accepting; connections that are open go on as before. */
   stopListening(): void {
-    this.#isClosing = true;
-    for (const user of [...this.#sockets]) user.onLeave();
     if (this.#listenSocket !== undefined) uWS.us_listen_socket_close(this.#listenSocket);
     this.#listenSocket = undefined;
+  }
+
+  /** Requests under way go on, and each answer from now on ends its connection. WebSockets end (1001). */
+  leave(): void {
+    this.#isClosing = true;
+    for (const user of [...this.#sockets]) user.onLeave();
   }
 
   /** End every connection. */

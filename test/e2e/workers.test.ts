@@ -124,15 +124,11 @@ describe('two workers', { skip: skipWithout('redis-server') }, () => {
     await until(() => answered(load.counts, 200) > 500, 'load', 20_000);
     const workers = await findChildren(serve.pid);
     serve.signal('SIGTERM');
-    assert.equal(await serve.ended, 0);
+    await assertStopped(serve);
     await load.stop();
     assert.equal(load.counts.cut, 0);
     assert.deepEqual([...load.counts.answers.keys()], [200]);
-    for (const pid of workers) assert.throws(() => process.kill(pid, 0), { code: 'ESRCH' });
-    assert.deepEqual(
-      serve.log.filter(({ level }) => level === 'fatal'),
-      [],
-    );
+    assert.ok(workers.every(isGone));
   });
 });
 
@@ -171,6 +167,13 @@ describe('workers that cannot be', () => {
     });
   }
 });
+
+/** Exit code 0; else what was said about it. */
+async function assertStopped(serve: ServeProcess): Promise<void> {
+  const code = await serve.ended;
+  const said = serve.log.filter(({ level }) => level === 'fatal').map((line) => JSON.stringify(line));
+  assert.deepEqual([code, said, serve.errors()], [0, [], '']);
+}
 
 function isGone(pid: number): boolean {
   try {
@@ -220,8 +223,57 @@ describe('the end of a supervisor', { skip: skipWithout('redis-server') }, () =>
     const { status } = await fetch(`http://127.0.0.1:${serve.ports().verify}/auth/verify`, { headers: OPEN.headers });
     assert.equal(status, 200, 'and still served');
     serve.signal('SIGTERM');
-    assert.equal(await serve.ended, 0);
+    await assertStopped(serve);
     assert.ok(workers.every(isGone));
+    await serve.remove();
+    await redis.remove();
+  });
+
+  test('a signal to the whole group during the start is a stop', async () => {
+    const redis = await startRedis();
+    const serve = spawnServe({ settings: { workers: 2, store: { kind: 'redis', redis: { url: redis.url } } } });
+    let workers: number[] = [];
+    const areThere = async (): Promise<boolean> => {
+      workers = await findChildren(serve.pid);
+      return workers.length === 2;
+    };
+    await until(areThere, 'workers start', 20_000);
+    for (const pid of [...workers, serve.pid]) process.kill(pid, 'SIGTERM');
+    await assertStopped(serve);
+    assert.ok(workers.every(isGone));
+    await serve.remove();
+    await redis.remove();
+  });
+
+  test('in the middle of a reload and of a crash loop: all end, none is started again', async () => {
+    const redis = await startRedis();
+    const serve = spawnServe({
+      settings: { workers: 2, store: { kind: 'redis', redis: { url: redis.url } }, shutdown: { unready: '0s' } },
+    });
+    await serve.logged('listening', 3, 30_000);
+    const workers = await findChildren(serve.pid);
+    process.kill(workers[0] ?? 0, 'SIGKILL');
+    await serve.logged('worker ended');
+    serve.signal('SIGHUP');
+    serve.signal('SIGTERM');
+    await assertStopped(serve);
+    assert.ok(workers.every(isGone));
+    assert.equal(serve.log.filter(({ msg }) => msg === 'worker is back').length, 0);
+    await serve.remove();
+    await redis.remove();
+  });
+
+  test('SIGINT, and workers that are killed while they are not ready any more: exit 0', async () => {
+    const redis = await startRedis();
+    const serve = spawnServe({
+      settings: { workers: 2, store: { kind: 'redis', redis: { url: redis.url } }, shutdown: { unready: '1m' } },
+    });
+    await serve.logged('listening', 3, 30_000);
+    serve.signal('SIGINT');
+    await serve.logged('stopping');
+    for (const pid of await findChildren(serve.pid)) process.kill(pid, 'SIGKILL');
+    await assertStopped(serve);
+    assert.equal(serve.log.filter(({ msg }) => msg === 'worker ended').length, 0);
     await serve.remove();
     await redis.remove();
   });
