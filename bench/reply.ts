@@ -1,7 +1,11 @@
 import { HeaderList } from '../src/core/header-list.ts';
-import { writeAllow } from '../src/core/reply.ts';
+import { compileOriginRules } from '../src/core/origin.ts';
+import { compileReplies } from '../src/core/problem.ts';
+import { createHeaderCheck, writeAllow, writeReply } from '../src/core/reply.ts';
+import { compileSites } from '../src/core/sites.ts';
+import { contextOf, getSite, worldConfig } from '../test/core/world.ts';
 import { type NativeHandler, startInProcess } from './lib/in-process.ts';
-import type { MicroBench } from './lib/micro.ts';
+import type { MicroBench, MicroGroup } from './lib/micro.ts';
 import { accessTokenText } from './lib/provider.ts';
 import { requestText } from './lib/requests.ts';
 
@@ -17,7 +21,7 @@ const HEADERS = [
   ['X-Auth-Session', 'gNi-wHTvN7TGst4QYSE6wi'],
 ] as const;
 
-/** Writing verify's allow answer, times with client and parser included. */
+/** Writing verify's answers, times with client and parser included. */
 export const replyBench: MicroBench = {
   name: 'reply',
   async createGroups() {
@@ -56,6 +60,42 @@ export const replyBench: MicroBench = {
         },
         close: server.close,
       },
+      await createRefusals(),
     ];
   },
 };
+
+/** A 401 for programs; without its body, since the client here reads heads alone. */
+async function createRefusals(): Promise<MicroGroup> {
+  const server = await startInProcess();
+  const config = worldConfig();
+  const replies = compileReplies(config, compileOriginRules(config));
+  const check = createHeaderCheck();
+  const context = contextOf({ requestId: 'kq3Z1v0m-7' });
+  const site = getSite(compileSites(config), 'main');
+  const problem = { code: 'authentication_required', loginUrl: site.loginUrl, navigation: false, site } as const;
+  const ask = (handler: NativeHandler) => (): Promise<unknown> => server.ask(handler, REQUEST, CALLS);
+  return {
+    name: 'a refusal, whole round',
+    calls: CALLS,
+    ways: {
+      'prepared around its request id (shipped)': ask((response) => {
+        const reply = replies.problem(context, problem);
+        check(reply);
+        writeReply(response, reply, true, false);
+      }),
+      'as values, joined for each request': ask((response) => {
+        const { status, headers, body } = replies.problem(context, problem);
+        check({ status, headers, body });
+        writeReply(response, { status, headers, body }, true, false);
+      }),
+      'prepared, each header by itself': ask((response) => {
+        const { headers, body } = replies.problem(context, problem);
+        response.writeStatus('401 Unauthorized');
+        for (const [name, value] of headers) response.writeHeader(name, value);
+        response.endWithoutBody(Buffer.byteLength(body), false);
+      }),
+    },
+    close: server.close,
+  };
+}

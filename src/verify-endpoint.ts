@@ -105,7 +105,7 @@ function answerLogin<E extends BaseExchange>(
   services: VerifyEndpointServices,
 ): void {
   const headers = decision.expireCookie ? expiredCookies(decision.site, services) : [];
-  app.reply(exchange, { ...services.replies.redirect(exchange.context, decision.location, headers), status: 302 });
+  app.reply(exchange, services.replies.redirect(exchange.context, decision.location, headers, 302));
 }
 
 /** Both variants of a session cookie that came with two values. */

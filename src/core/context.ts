@@ -68,7 +68,7 @@ export class RequestContext {
     this.#peer = address;
   }
 
-  /** Names the request in answers and logs. */
+  /** Names the request in answers and logs: base64url characters alone. */
   get requestId(): string {
     if (this.#requestId === '') this.#requestId = this.idPrefix + this.idNumber.toString(36);
     return this.#requestId;

@@ -115,6 +115,8 @@ export const LIMITS = {
   pathSegmentsMax: 256,
   /** User-Agent and certificate texts whose meaning is remembered, of each kind. */
   bindingTextsRemembered: 1_000,
+  /** Refusals of one code that are kept ready to be sent. */
+  problemVariantsMax: 16,
   /** Peers whose trust is remembered. */
   peersRemembered: 1_000,
   /** Keys that one rate limit counts in one process; beyond that the count that ends first is forgotten. */

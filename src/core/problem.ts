@@ -1,32 +1,14 @@
+import type { Problem, Reply } from './answer.ts';
 import type { Config } from './config/types.ts';
 import type { RequestContext } from './context.ts';
 import { ERRORS, type ErrorCode, type SallyportError } from './errors.ts';
 import { type HeaderPairs, isPreflight, type OriginRules } from './origin.ts';
 import { type Page, type PageAction, renderPage } from './pages.ts';
+import { createProblemVariants, type ProblemComposer } from './problem-variants.ts';
+import { compileTemplate } from './reply-template.ts';
 import type { SiteRuntime } from './sites.ts';
 
-/** An answer as a value: flows make it, reply.ts writes it. */
-export type Reply = {
-  readonly status: number;
-  /** Lower-case names; a name may repeat (`set-cookie`). */
-  readonly headers: HeaderPairs;
-  readonly body: string;
-};
-
-/** One occurrence of an error, and who is looking at it. */
-export type Problem = {
-  readonly code: ErrorCode;
-  /** Public sentence; the table's if absent. */
-  readonly detail?: string | undefined;
-  readonly loginUrl?: string | undefined;
-  readonly retryAfterS?: number | undefined;
-  readonly headers?: HeaderPairs;
-  /** The service whose token is concerned, for the log. */
-  readonly service?: string | undefined;
-  /** A person is looking: a page instead of JSON. */
-  readonly navigation: boolean;
-  readonly site: SiteRuntime | undefined;
-};
+export type { Problem, Reply } from './answer.ts';
 
 /** Makes the answers that are not a flow's own. */
 export type Replies = {
@@ -44,8 +26,8 @@ export type Replies = {
   ): Reply;
   /** 204, CORS for an allowed origin. */
   empty(context: RequestContext, site: SiteRuntime | undefined): Reply;
-  /** 302, or 303 after a POST (R-048). */
-  redirect(context: RequestContext, location: string, headers?: HeaderPairs): Reply;
+  /** 302, or 303 after a POST (R-048), unless `status` says which. */
+  redirect(context: RequestContext, location: string, headers?: HeaderPairs, status?: 302 | 303): Reply;
   /** nosniff, referrer policy, CSP, no-store and HSTS of our own answers (R-009, R-010). */
   commonHeaders(site: SiteRuntime | undefined): HeaderPairs;
 };
@@ -77,23 +59,24 @@ export function compileReplies(config: Config, origin: OriginRules): Replies {
     ],
     body: page.html,
   });
-  const json: JsonMaker = (context, site, status, type, body, headers) => ({
+  const json: JsonMaker = (readableBy, site, status, type, body, headers) => ({
     status,
     headers: [
       ...common(site),
       types.get(type) ?? ['content-type', type],
       ...policies,
-      // A refused preflight allows nothing, and no script reads its body.
-      ...origin.corsHeaders(isPreflight(context.method, context) ? undefined : site, context.origin),
+      ...origin.corsHeaders(site, readableBy),
       ...headers,
     ],
     body: JSON.stringify(body),
   });
+  const variants = createProblemVariants(compileProblem(csp, compileStartLinks(config), html, json));
   return {
     commonHeaders: common,
-    problem: compileProblem(csp, compileStartLinks(config), html, json),
+    problem: (context, problem) => variants(problem, readerOf(context, problem.site)).fill(context.requestId),
     page: (site, status, content, headers = []) => html(site, status, renderPage({ csp, ...content }), headers),
-    json: (context, site, status, body, headers = []) => json(context, site, status, 'application/json', body, headers),
+    json: (context, site, status, body, headers = []) =>
+      json(readerOf(context, site), site, status, 'application/json', body, headers),
     empty: (context, site) => ({
       status: 204,
       headers: [
@@ -103,17 +86,39 @@ export function compileReplies(config: Config, origin: OriginRules): Replies {
       ],
       body: '',
     }),
-    redirect: (context, location, headers = []) => ({
-      status: context.method === 'GET' || context.method === 'HEAD' ? 302 : 303,
-      headers: [...common(undefined), ['content-security-policy', csp], ['location', location], ...headers],
-      body: '',
-    }),
+    redirect: compileRedirect(common(undefined), csp),
   };
+}
+
+/** The origin whose scripts may read an answer; empty = none. A refused preflight allows nothing, and has no reader. */
+function readerOf(context: RequestContext, site: SiteRuntime | undefined): string {
+  const { origin } = context;
+  if (origin === '' || site === undefined || isPreflight(context.method, context)) return '';
+  return site.allowsOrigin(origin) ? origin : '';
+}
+
+function compileRedirect(common: HeaderPairs, csp: string): Replies['redirect'] {
+  const policy = pair('content-security-policy', csp);
+  const compose = (status: number, location: string, headers: HeaderPairs): Reply => ({
+    status,
+    headers: [...common, policy, ['location', location], ...headers],
+    body: '',
+  });
+  const found = compileTemplate((location) => compose(302, location, []));
+  const seeOther = compileTemplate((location) => compose(303, location, []));
+  return (context, location, headers = [], status = isReading(context.method) ? 302 : 303) => {
+    if (headers.length > 0) return compose(status, location, headers);
+    return (status === 302 ? found : seeOther).fill(location);
+  };
+}
+
+function isReading(method: string): boolean {
+  return method === 'GET' || method === 'HEAD';
 }
 
 type HtmlMaker = (site: SiteRuntime | undefined, status: number, page: Page, headers: HeaderPairs) => Reply;
 type JsonMaker = (
-  context: RequestContext,
+  readableBy: string,
   site: SiteRuntime | undefined,
   status: number,
   type: string,
@@ -148,15 +153,16 @@ function compileProblem(
   startLinks: readonly PageAction[],
   html: HtmlMaker,
   json: JsonMaker,
-): Replies['problem'] {
-  return (context, problem) => {
-    const headers = problemHeaders(context, problem);
+): ProblemComposer {
+  return (problem, readableBy, requestId) => {
+    const headers = problemHeaders(problem, requestId);
     const { status, title } = ERRORS[problem.code];
     if (problem.navigation) {
-      return html(problem.site, status, errorPage(csp, startLinks, context, problem), [...headers, ['vary', 'Origin']]);
+      const page = errorPage(csp, startLinks, problem, requestId);
+      return html(problem.site, status, page, [...headers, ['vary', 'Origin']]);
     }
-    const body = problemBody(context, problem, status, title);
-    return json(context, problem.site, status, 'application/problem+json', body, headers);
+    const body = problemBody(problem, status, title, requestId);
+    return json(readableBy, problem.site, status, 'application/problem+json', body, headers);
   };
 }
 
@@ -166,7 +172,7 @@ export function problemOf(error: SallyportError, navigation: boolean, site: Site
   return { code, detail: publicDetail, loginUrl, retryAfterS, headers, service, navigation, site };
 }
 
-function problemBody(context: RequestContext, problem: Problem, status: number, title: string): object {
+function problemBody(problem: Problem, status: number, title: string, requestId: string): object {
   const { code, detail = ERRORS[code].detail, loginUrl, retryAfterS } = problem;
   return {
     type: `urn:sallyport:error:${code}`,
@@ -174,14 +180,14 @@ function problemBody(context: RequestContext, problem: Problem, status: number, 
     status,
     code,
     detail,
-    request_id: context.requestId,
+    request_id: requestId,
     ...(loginUrl === undefined ? {} : { login_url: loginUrl }),
     ...(retryAfterS === undefined ? {} : { retry_after: retryAfterS }),
   };
 }
 
-function problemHeaders(context: RequestContext, problem: Problem): HeaderPairs {
-  const headers: HeaderPairs[number][] = [['x-request-id', context.requestId]];
+function problemHeaders(problem: Problem, requestId: string): HeaderPairs {
+  const headers: HeaderPairs[number][] = [['x-request-id', requestId]];
   const { status } = ERRORS[problem.code];
   if (problem.retryAfterS !== undefined) headers.push(['retry-after', String(problem.retryAfterS)]);
   const given = problem.headers ?? [];
@@ -193,7 +199,7 @@ function problemHeaders(context: RequestContext, problem: Problem): HeaderPairs 
 }
 
 /** Same code as the JSON, and a way forward (SPEC §1). */
-function errorPage(csp: string, startLinks: readonly PageAction[], context: RequestContext, problem: Problem): Page {
+function errorPage(csp: string, startLinks: readonly PageAction[], problem: Problem, requestId: string): Page {
   const { code, site } = problem;
   const loginUrl = problem.loginUrl ?? site?.loginUrl;
   const actions: PageAction[] = [];
@@ -208,7 +214,7 @@ function errorPage(csp: string, startLinks: readonly PageAction[], context: Requ
     title: ERRORS[code].title,
     paragraphs: [problem.detail ?? ERRORS[code].detail],
     actions,
-    note: `Code ${code} · request ${context.requestId}`,
+    note: `Code ${code} · request ${requestId}`,
   });
 }
 

@@ -3,6 +3,7 @@ import type { HttpResponse } from 'uWebSockets.js';
 import { type HeaderList, isFieldValue, isToken } from './header-list.ts';
 import type { HeaderPairs } from './origin.ts';
 import type { Reply } from './problem.ts';
+import { FilledReply, joinLines, type ReplyTemplate } from './reply-template.ts';
 
 const STATUS: ReadonlyMap<number, string> = new Map([
   [200, '200 OK'],
@@ -38,19 +39,14 @@ export function writeAllow(res: HttpResponse, { block, pairs, unwritable }: Head
 
 /**
  * Write any other answer of ours to a corked connection, checked before. A native call for each header
- * would cost more than the rest of a refusal, so all are written as the first one's value, line ends included.
+ * would cost more than the rest of a refusal, so all are written behind the status, line ends included.
  * @param head true for HEAD: the length without the body.
  * @param close end the connection afterwards: after chunked or refused bodies, whose rest must not become a request.
  */
 export function writeReply(res: HttpResponse, reply: Reply, head: boolean, close: boolean): void {
-  const { status, headers, body } = reply;
-  res.writeStatus(STATUS.get(status) ?? String(status));
-  const [first] = headers;
-  if (first !== undefined) {
-    let block = first[1];
-    for (let i = 1; i < headers.length; i++) block += `\r\n${headers[i]?.[0]}: ${headers[i]?.[1]}`;
-    res.writeHeader(first[0], block);
-  }
+  const { status, body } = reply;
+  const lines = reply instanceof FilledReply ? reply.template.lines(reply.text) : joinLines(reply.headers);
+  res.writeStatus((STATUS.get(status) ?? String(status)) + lines);
   if (head) res.endWithoutBody(Buffer.byteLength(body), close);
   else res.end(body, close);
 }
@@ -61,16 +57,28 @@ export type HeaderCheck = (reply: Reply) => void;
 /**
  * Create the check of answers: names are lower-case tokens, values hold no control characters. The native core copies
  * bytes as they are, so a CR or LF would split the response (R-008). Asked before anything is written, outside native
- * callbacks. Frozen pairs, made once at start and most of each refusal, are looked at once.
+ * callbacks. Frozen pairs, made once at start, and templates are looked at once; of their answers the text alone.
  */
 export function createHeaderCheck(): HeaderCheck {
-  const checked = new WeakSet<HeaderPairs[number]>();
-  return ({ headers }) => {
+  const checked = new WeakSet<HeaderPairs[number] | ReplyTemplate>();
+  const check = (headers: HeaderPairs): void => {
     for (const pair of headers) {
       if (checked.has(pair)) continue;
       const [name, value] = pair;
       if (!isToken(name) || !isFieldValue(value)) throw new TypeError(`response header ${name} cannot be written`);
       if (Object.isFrozen(pair)) checked.add(pair);
     }
+  };
+  return (reply) => {
+    if (!(reply instanceof FilledReply)) {
+      check(reply.headers);
+      return;
+    }
+    const { template, text } = reply;
+    if (!checked.has(template)) {
+      check(template.headers);
+      checked.add(template);
+    }
+    if (!isFieldValue(text)) throw new TypeError('the text of an answer cannot be written');
   };
 }
