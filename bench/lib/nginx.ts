@@ -20,6 +20,15 @@ export type NginxOptions = {
   readonly core?: number;
 };
 
+/** nginx in front of a service, connections kept; `more` are further directives of its location. */
+export function proxyTo(port: number, more = ''): Pick<NginxOptions, 'http' | 'server'> {
+  const kept = 'proxy_http_version 1.1; proxy_set_header Connection "";';
+  return {
+    http: `upstream service { server 127.0.0.1:${port}; keepalive 64; keepalive_requests 100000000; }`,
+    server: `location / { proxy_pass http://service; ${kept} ${more} }`,
+  };
+}
+
 /** One nginx with one worker, tuned as its manual says: no log, long keep-alive, a backlog that suffices. */
 export async function openNginx(lab: Lab, options: NginxOptions): Promise<OpenSubject> {
   const folder = lab.subfolder('nginx');

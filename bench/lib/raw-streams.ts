@@ -41,7 +41,7 @@ async function openOne(port: number, request: string, expected: RegExp): Promise
 }
 
 /** One masked text frame (RFC 6455 §5.2) of at most 125 bytes. */
-export function clientFrame(text: string): Buffer {
+function clientFrame(text: string): Buffer {
   const payload = Buffer.from(text);
   // A mask of zeros leaves the text as it is.
   return Buffer.concat([Buffer.from([0x81, 0x80 | payload.length, 0, 0, 0, 0]), payload]);

@@ -8,7 +8,7 @@ import { TARGETS } from './targets.ts';
 import type { BenchOptions, Measure, Outcome, Sample } from './types.ts';
 
 /** Where results go; not under version control. */
-export const RESULTS_FOLDER = join(projectFolder, 'bench/results');
+const RESULTS_FOLDER = join(projectFolder, 'bench/results');
 
 /** What a measure says about its target. `near`: beyond it, but by less than the noise band. */
 export type Verdict = 'ok' | 'near' | 'miss' | 'shown';

@@ -13,14 +13,14 @@ export type Header = readonly [name: string, value: string];
 export type Credential = { readonly cookie?: string; readonly authorization?: string };
 
 /** What a gateway adds for the decision. */
-export const GATEWAY_HEADERS: readonly Header[] = [
+const GATEWAY_HEADERS: readonly Header[] = [
   ['X-Forwarded-Method', 'GET'],
   ['X-Forwarded-Proto', 'https'],
   ['X-Forwarded-Host', SITE_HOST],
   ['X-Forwarded-Uri', PAGE],
 ];
 
-/** What a browser behind Traefik sends besides, as Traefik passes it on. */
+/** What a browser sends besides. */
 const BROWSER_HEADERS: readonly Header[] = [
   [
     'User-Agent',
@@ -41,6 +41,10 @@ const BROWSER_HEADERS: readonly Header[] = [
   ['Sec-Fetch-Site', 'same-origin'],
   ['Sec-Fetch-User', '?1'],
   ['Upgrade-Insecure-Requests', '1'],
+];
+
+/** What Traefik says of its own connection. */
+const TRAEFIK_HEADERS: readonly Header[] = [
   ['X-Forwarded-For', '203.0.113.57'],
   ['X-Forwarded-Port', '443'],
   ['X-Forwarded-Server', 'gateway-7d9f8b6c5-x2k4q'],
@@ -54,7 +58,7 @@ const OTHER_COOKIES = [
 ];
 
 /** A Cookie header as browsers send it: ours between four of other programs. */
-export function browserCookies(own: string): string {
+function browserCookies(own: string): string {
   return [...OTHER_COOKIES.slice(0, 2), own, ...OTHER_COOKIES.slice(2)].join('; ');
 }
 
@@ -62,10 +66,16 @@ export function browserCookies(own: string): string {
 export function realisticHeaders({ cookie, authorization }: Credential): readonly Header[] {
   return [
     ...BROWSER_HEADERS,
+    ...TRAEFIK_HEADERS,
     ...(cookie === undefined ? [] : [['Cookie', browserCookies(cookie)] as const]),
     ...(authorization === undefined ? [] : [['Authorization', authorization] as const]),
     ...GATEWAY_HEADERS,
   ];
+}
+
+/** The headers of a browser that asks the site itself: without those of a gateway. */
+export function browserHeaders(cookie: string): readonly Header[] {
+  return [...BROWSER_HEADERS, ['Cookie', browserCookies(cookie)]];
 }
 
 /** The headers of the smallest legal one: the credential and the gateway's four. */

@@ -21,6 +21,11 @@ export function spreadOf(values: readonly number[]): Spread {
   return { value: median(values), low: Math.min(...values), high: Math.max(...values) };
 }
 
+/** A value that was measured once. */
+export function exactly(value: number): Spread {
+  return { value, low: value, high: value };
+}
+
 /** The noise band: half of what lies between the lowest and the highest round. */
 export function bandOf({ low, high }: Spread): number {
   return (high - low) / 2;

@@ -3,10 +3,10 @@ import { join } from 'node:path';
 import { findPart } from '../../scripts/parts.js';
 import type { Lab } from './lab.ts';
 import type { OnceAnswer } from './once.ts';
-import { pickPorts, SERVER_CORE, startProgram, whenListening } from './process.ts';
-import type { Contender } from './rounds.ts';
+import { LOAD_CORE, pickPorts, SERVER_CORE, startProgram, whenListening } from './process.ts';
+import { type Contender, runRounds } from './rounds.ts';
 import { nodeProgram, type SallyportOptions, startSallyport } from './sallyport.ts';
-import type { OpenSubject, Subject } from './types.ts';
+import type { BenchOptions, OpenSubject, Sample, Subject } from './types.ts';
 
 /** Sessions that requests come from, in turn. */
 export const SESSIONS = 1_000;
@@ -34,6 +34,20 @@ export async function openAll(
   return { contenders, missing, close };
 }
 
+/** Start subjects, measure them in turn (see `runRounds`) and end them; those that lack a part are left out and named. */
+export async function measureInTurn(
+  lab: Lab,
+  subjects: readonly Subject[],
+  options: BenchOptions,
+): Promise<{ readonly samples: readonly Sample[]; readonly missing: readonly string[] }> {
+  const { contenders, missing, close } = await openAll(lab, subjects);
+  try {
+    return { samples: await runRounds(contenders, options), missing };
+  } finally {
+    await close();
+  }
+}
+
 /** Parts that a subject needs and this machine does not have. */
 export function missingParts({ needs }: Subject): readonly string[] {
   return needs.filter((name) => findPart(name) === undefined);
@@ -51,6 +65,25 @@ export async function openServer(
   const running = startProgram(nodeProgram(), [program, String(port), ...args], { core });
   await whenListening(port, running);
   return { port, pids: [running.pid], requestsFile, close: running.stop };
+}
+
+/** A subject in front of a server of bench/servers, which runs beside the generator: its time is nobody's. */
+export async function openBefore(
+  file: string,
+  open: (servicePort: number) => Promise<OpenSubject>,
+): Promise<OpenSubject> {
+  const service = await openServer(file, [], '', LOAD_CORE);
+  try {
+    const subject = await open(service.port);
+    const close = async (): Promise<void> => {
+      await subject.close();
+      await service.close();
+    };
+    return { ...subject, close };
+  } catch (error) {
+    await service.close();
+    throw error;
+  }
 }
 
 /** A Sallyport asked at its verify listener. */

@@ -1,10 +1,9 @@
 import type { Lab } from '../lib/lab.ts';
-import { requestText, smallestHeaders } from '../lib/requests.ts';
 import { ratiosOf, runRounds, valuesOf } from '../lib/rounds.ts';
 import { spreadOf } from '../lib/stats.ts';
-import { checkRefused, openVerify, SESSIONS } from '../lib/subjects.ts';
+import { checkRefused, openVerify } from '../lib/subjects.ts';
 import type { Measure, Sample, Scenario, Subject } from '../lib/types.ts';
-import { VERIFY_PATH } from './verify.ts';
+import { bearerRequest, bearerRequests, checkCaller } from './verify.ts';
 
 /** Distinct ones; what is refused is not remembered, so that each costs anew however often it comes. */
 const FORGED = 20_000;
@@ -14,10 +13,8 @@ const valid: Subject = {
   name: 'remembered tokens',
   title: 'verify, cached bearer tokens, between floods',
   needs: [],
-  open: async (lab) => openVerify(lab, await validRequests(lab), { bearer: true }),
-  check({ status, headers }) {
-    if (status !== 200 || headers.get('x-user-id') !== 'u0') throw new Error(`answered ${status}`);
-  },
+  open: async (lab) => openVerify(lab, await bearerRequests(lab), { bearer: true }),
+  check: checkCaller,
 };
 
 const forged: Subject = {
@@ -76,14 +73,6 @@ function measuresOf(samples: readonly Sample[], calm: readonly Sample[]): Measur
   ];
 }
 
-async function validRequests(lab: Lab): Promise<string> {
-  const texts: string[] = [];
-  for (let number = 0; number < Math.min(SESSIONS, lab.sessionsMax); number++) {
-    texts.push(bearerRequest(await lab.provider.accessToken(`u${number}`)));
-  }
-  return lab.requests('bearer-valid', texts);
-}
-
 /** One real token with ever other signatures: in form they are good, so that only a look at the key tells. */
 async function forgedRequests(lab: Lab): Promise<string> {
   const token = await lab.provider.accessToken('u0');
@@ -93,8 +82,4 @@ async function forgedRequests(lab: Lab): Promise<string> {
     return bearerRequest(signed + signature.toString('base64url').slice(0, SIGNATURE_CHARS));
   });
   return lab.requests('bearer-forged', texts);
-}
-
-function bearerRequest(token: string): string {
-  return requestText(VERIFY_PATH, smallestHeaders({ authorization: `Bearer ${token}` }));
 }

@@ -1,8 +1,8 @@
 import { openLab } from '../lib/lab.ts';
 import { saturate } from '../lib/load.ts';
-import { ratiosOf, runRounds } from '../lib/rounds.ts';
+import { ratiosOf } from '../lib/rounds.ts';
 import { spreadOf } from '../lib/stats.ts';
-import { checkAllowed, openAll, openVerify } from '../lib/subjects.ts';
+import { checkAllowed, measureInTurn, openVerify } from '../lib/subjects.ts';
 import type { BenchOptions, Measure, OpenSubject, Scenario, Subject } from '../lib/types.ts';
 import { cookieRequests, L1_OFF } from './verify.ts';
 
@@ -69,26 +69,21 @@ export const growthScenario: Scenario = {
   async run(lab, options) {
     const large = sizesOf(options);
     const subjects = [kept(FEW), kept(large.kept), stored(FEW), stored(large.stored), routed(10), routed(1_000)];
-    const { contenders, close } = await openAll(lab, subjects);
-    try {
-      const samples = await runRounds(contenders, options);
-      const ratio = (target: string, above: string, below: string, note?: string): Measure => ({
-        target,
-        what: `${above} / ${below}, CPU`,
-        spread: spreadOf(ratiosOf(samples, above, below, ({ cpuUs }) => cpuUs)),
-        unit: '×',
-        limit: { kind: 'at most', value: 1.15 },
-        ...(note === undefined ? {} : { note }),
-      });
-      const measures = [
-        ratio('P18', `verify L1 of ${large.kept}`, `verify L1 of ${FEW}`),
-        ratio('P18', `verify store of ${large.stored}`, `verify store of ${FEW}`, `${FEW} sessions asked for`),
-        ratio('P19', 'verify 1000 routes', 'verify 10 routes'),
-      ];
-      return { samples, measures, gaps: [] };
-    } finally {
-      await close();
-    }
+    const { samples } = await measureInTurn(lab, subjects, options);
+    const ratio = (target: string, above: string, below: string, note?: string): Measure => ({
+      target,
+      what: `${above} / ${below}, CPU`,
+      spread: spreadOf(ratiosOf(samples, above, below, ({ cpuUs }) => cpuUs)),
+      unit: '×',
+      limit: { kind: 'at most', value: 1.15 },
+      ...(note === undefined ? {} : { note }),
+    });
+    const measures = [
+      ratio('P18', `verify L1 of ${large.kept}`, `verify L1 of ${FEW}`),
+      ratio('P18', `verify store of ${large.stored}`, `verify store of ${FEW}`, `${FEW} sessions asked for`),
+      ratio('P19', 'verify 1000 routes', 'verify 10 routes'),
+    ];
+    return { samples, measures, gaps: [] };
   },
 };
 

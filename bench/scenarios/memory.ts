@@ -1,9 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { readMetric } from '../../test/support/metrics.ts';
 import type { Lab } from '../lib/lab.ts';
 import { saturate } from '../lib/load.ts';
 import { buildPackage } from '../lib/package.ts';
 import { residentBytes } from '../lib/proc.ts';
 import { type Sallyport, startSallyport } from '../lib/sallyport.ts';
+import { exactly } from '../lib/stats.ts';
 import type { BenchOptions, Measure, Scenario } from '../lib/types.ts';
 import { cookieRequests } from './verify.ts';
 
@@ -31,7 +33,7 @@ function measureOf(what: string, mebibytes: number, value: number | undefined, n
   return {
     target: 'P13',
     what,
-    spread: { value: mebibytes, low: mebibytes, high: mebibytes },
+    spread: exactly(mebibytes),
     unit: 'MiB',
     limit: value === undefined ? undefined : { kind: 'at most', value },
     ...(note === undefined ? {} : { note }),
@@ -47,7 +49,7 @@ async function measureSessions(lab: Lab, program: string, options: BenchOptions)
   try {
     const idle = await settled(server);
     const plan = { port: server.verifyPort, requestsFile, connections: options.connections };
-    for (let kept = 0; kept < count; kept = await metric(server, 'sallyport_l1_entries')) {
+    for (let kept = 0; kept < count; kept = await readMetric(server.adminPort, 'sallyport_l1_entries')) {
       await saturate({ ...plan, seconds: 2 });
     }
     const full = await settled(server);
@@ -89,11 +91,4 @@ async function measureGrowth(lab: Lab, program: string, options: BenchOptions): 
 async function settled(server: Sallyport): Promise<number> {
   await sleep(SETTLE_MS);
   return residentBytes([server.pid]) / MEBIBYTE;
-}
-
-async function metric({ adminPort }: Sallyport, name: string): Promise<number> {
-  const text = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
-  const line = text.split('\n').find((candidate) => candidate.startsWith(`${name} `));
-  if (line === undefined) throw new Error(`/metrics has no ${name}`);
-  return Number(line.slice(name.length + 1));
 }

@@ -5,9 +5,9 @@ import type { Lab } from '../lib/lab.ts';
 import { openNginx } from '../lib/nginx.ts';
 import { accessTokenText } from '../lib/provider.ts';
 import { realisticHeaders, requestText } from '../lib/requests.ts';
-import { ratiosOf, runRounds } from '../lib/rounds.ts';
+import { ratiosOf } from '../lib/rounds.ts';
 import { spreadOf } from '../lib/stats.ts';
-import { checkAllowed, checkOk, openAll, openServer, SESSIONS } from '../lib/subjects.ts';
+import { checkAllowed, checkOk, measureInTurn, openServer, SESSIONS } from '../lib/subjects.ts';
 import type { Measure, Outcome, Sample, Scenario, Subject } from '../lib/types.ts';
 import { cookieRequests, hello, l1, l1Off, VERIFY_PATH } from './verify.ts';
 
@@ -85,13 +85,8 @@ export const peersScenario: Scenario = {
   title: 'verify beside other servers, realistic request',
   subjects: SUBJECTS,
   async run(lab, options) {
-    const { contenders, missing, close } = await openAll(lab, SUBJECTS);
-    try {
-      const samples = await runRounds(contenders, options);
-      return { samples, measures: measuresOf(samples), gaps: gapsOf(missing) };
-    } finally {
-      await close();
-    }
+    const { samples, missing } = await measureInTurn(lab, SUBJECTS, options);
+    return { samples, measures: measuresOf(samples), gaps: gapsOf(missing) };
   },
 };
 

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import type { Lab } from '../lib/lab.ts';
-import { openNginx } from '../lib/nginx.ts';
+import { openNginx, proxyTo } from '../lib/nginx.ts';
 import type { OnceAnswer } from '../lib/once.ts';
-import { LOAD_CORE } from '../lib/process.ts';
-import { realisticHeaders, requestText, SITE_HOST } from '../lib/requests.ts';
-import { ratiosOf, runRounds } from '../lib/rounds.ts';
+import { browserHeaders, requestText, SITE_HOST } from '../lib/requests.ts';
+import { ratiosOf } from '../lib/rounds.ts';
 import { startSallyport } from '../lib/sallyport.ts';
 import { spreadOf } from '../lib/stats.ts';
-import { openAll, openServer, SESSIONS } from '../lib/subjects.ts';
+import { measureInTurn, openBefore, openServer, SESSIONS } from '../lib/subjects.ts';
 import type { Measure, OpenSubject, Sample, Scenario, Subject } from '../lib/types.ts';
 
 const PATH = '/api/items';
@@ -33,14 +32,7 @@ const nginx: Subject = {
   name: 'proxy nginx',
   title: 'nginx as a plain proxy, no authentication',
   needs: ['nginx'],
-  open: (lab) =>
-    withService(lab, (service, requestsFile) =>
-      openNginx(lab, {
-        requestsFile,
-        http: `upstream items { server 127.0.0.1:${service}; keepalive 64; keepalive_requests 100000000; }`,
-        server: 'location / { proxy_pass http://items; proxy_http_version 1.1; proxy_set_header Connection ""; }',
-      }),
-    ),
+  open: (lab) => withService(lab, (service, requestsFile) => openNginx(lab, { requestsFile, ...proxyTo(service) })),
   check,
 };
 
@@ -70,13 +62,8 @@ export const proxyScenario: Scenario = {
   title: 'proxy of a small JSON answer',
   subjects: SUBJECTS,
   async run(lab, options) {
-    const { contenders, missing, close } = await openAll(lab, SUBJECTS);
-    try {
-      const samples = await runRounds(contenders, options);
-      return { samples, measures: measuresOf(samples), gaps: missing.map((reason) => ({ target: 'P7', reason })) };
-    } finally {
-      await close();
-    }
+    const { samples, missing } = await measureInTurn(lab, SUBJECTS, options);
+    return { samples, measures: measuresOf(samples), gaps: missing.map((reason) => ({ target: 'P7', reason })) };
   },
 };
 
@@ -93,32 +80,13 @@ function measuresOf(samples: readonly Sample[]): Measure[] {
   ];
 }
 
-/** The service behind runs beside the generator: its time is nobody's. */
 async function withService(
   lab: Lab,
-  open: (port: number, requestsFile: string) => Promise<OpenSubject>,
+  open: (service: number, requestsFile: string) => Promise<OpenSubject>,
 ): Promise<OpenSubject> {
   const handles = await lab.handles(SESSIONS);
-  const texts = handles.map((handle) => {
-    const headers = realisticHeaders({ cookie: `bff_session=${handle}` });
-    return requestText(
-      PATH,
-      headers.filter(([name]) => !name.startsWith('X-Forwarded')),
-      SITE_HOST,
-    );
-  });
-  const service = await openServer('json-service.ts', [], '', LOAD_CORE);
-  try {
-    const subject = await open(service.port, lab.requests('proxy', texts));
-    const close = async (): Promise<void> => {
-      await subject.close();
-      await service.close();
-    };
-    return { ...subject, close };
-  } catch (error) {
-    await service.close();
-    throw error;
-  }
+  const texts = handles.map((handle) => requestText(PATH, browserHeaders(`bff_session=${handle}`), SITE_HOST));
+  return openBefore('json-service.ts', (service) => open(service, lab.requests('proxy', texts)));
 }
 
 function check({ status, body }: OnceAnswer): void {

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { locatorOf } from '../../src/core/session.ts';
 import type { Lab } from '../lib/lab.ts';
-import { ratiosOf, runRounds } from '../lib/rounds.ts';
+import { ratiosOf } from '../lib/rounds.ts';
 import { spreadOf } from '../lib/stats.ts';
-import { openAll, openServer, SESSIONS } from '../lib/subjects.ts';
+import { measureInTurn, openServer, SESSIONS } from '../lib/subjects.ts';
 import type { Measure, Scenario, Subject } from '../lib/types.ts';
 import { cookieRequests, hello } from './verify.ts';
 
@@ -28,17 +28,12 @@ export const readsScenario: Scenario = {
   title: 'one store read per request, three headers',
   subjects: SUBJECTS,
   async run(lab, options) {
-    const { contenders, close } = await openAll(lab, SUBJECTS);
-    try {
-      const samples = await runRounds(contenders, options);
-      const measures = WAYS.map(([way]): Measure => {
-        const ratios = ratiosOf(samples, `read ${way}`, 'hello smallest', ({ cpuUs }) => cpuUs);
-        return { target: '-', what: `read ${way} / hello, CPU`, spread: spreadOf(ratios), unit: '×', limit: undefined };
-      });
-      return { samples, measures, gaps: [] };
-    } finally {
-      await close();
-    }
+    const { samples } = await measureInTurn(lab, SUBJECTS, options);
+    const measures = WAYS.map(([way]): Measure => {
+      const ratios = ratiosOf(samples, `read ${way}`, 'hello smallest', ({ cpuUs }) => cpuUs);
+      return { target: '-', what: `read ${way} / hello, CPU`, spread: spreadOf(ratios), unit: '×', limit: undefined };
+    });
+    return { samples, measures, gaps: [] };
   },
 };
 

@@ -3,7 +3,7 @@ import { cookieBench, kilobyteHeader } from '../cookie.ts';
 import { bytesPerCall } from '../lib/alloc.ts';
 import { formatMicro, type MicroResult, microRatios, runMicro } from '../lib/micro.ts';
 import { whenQuiet } from '../lib/rounds.ts';
-import { spreadOf } from '../lib/stats.ts';
+import { exactly, spreadOf } from '../lib/stats.ts';
 import type { Measure, Scenario } from '../lib/types.ts';
 
 const findHandle = compileHandleFinder('bff_session');
@@ -35,7 +35,7 @@ export const scanScenario: Scenario = {
       {
         target: 'P11',
         what: 'allocated by a call beyond the slice',
-        spread: { value: bytes, low: bytes, high: bytes },
+        spread: exactly(bytes),
         unit: 'bytes',
         limit: { kind: 'at most', value: 0 },
       },

@@ -6,7 +6,7 @@ import { LOAD_CORE } from '../lib/process.ts';
 import { echoTimes, openMany } from '../lib/raw-streams.ts';
 import { PUBLIC_URL, requestText, SITE_HOST } from '../lib/requests.ts';
 import { type Sallyport, startSallyport } from '../lib/sallyport.ts';
-import { percentile } from '../lib/stats.ts';
+import { exactly, percentile } from '../lib/stats.ts';
 import { openServer } from '../lib/subjects.ts';
 import type { BenchOptions, Measure, Scenario } from '../lib/types.ts';
 
@@ -112,7 +112,7 @@ function measureOf(what: string, value: number, unit: string, max: number): Meas
   return {
     target: 'P9',
     what,
-    spread: { value, low: value, high: value },
+    spread: exactly(value),
     unit,
     limit: { kind: 'at most', value: max },
   };

@@ -1,15 +1,15 @@
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab } from '../lib/lab.ts';
-import { openNginx } from '../lib/nginx.ts';
+import { openNginx, proxyTo } from '../lib/nginx.ts';
 import { residentBytes } from '../lib/proc.ts';
 import { LOAD_CORE } from '../lib/process.ts';
 import { openMany, uploadBytes } from '../lib/raw-streams.ts';
 import { requestText, SITE_HOST } from '../lib/requests.ts';
-import { ratiosOf, runRounds } from '../lib/rounds.ts';
+import { ratiosOf } from '../lib/rounds.ts';
 import { type Sallyport, startSallyport } from '../lib/sallyport.ts';
-import { spreadOf } from '../lib/stats.ts';
-import { openAll, openServer } from '../lib/subjects.ts';
+import { exactly, spreadOf } from '../lib/stats.ts';
+import { measureInTurn, openBefore, openServer } from '../lib/subjects.ts';
 import type { BenchOptions, Measure, OpenSubject, Sample, Scenario, Subject } from '../lib/types.ts';
 
 const MEBIBYTE = 1024 * 1024;
@@ -33,8 +33,7 @@ const routes = (service: number): Record<string, unknown> => ({
   routes: [{ id: 'streams', paths: ['/*'], target_service: 'streams', auth: 'none', csrf: 'none', max_body: '2GiB' }],
 });
 
-const NGINX = 'location / { proxy_pass http://streams; proxy_http_version 1.1; proxy_set_header Connection "";';
-const UNBUFFERED = `${NGINX} proxy_buffering off; proxy_request_buffering off; client_max_body_size 0; }`;
+const UNBUFFERED = 'proxy_buffering off; proxy_request_buffering off; client_max_body_size 0;';
 
 const down = requestText(`/download?bytes=${BODY_BYTES}`, [], SITE_HOST);
 const up = requestText('/upload', [['Content-Length', String(BODY_BYTES)]], SITE_HOST).replace(/^GET/, 'POST');
@@ -52,15 +51,8 @@ export const streamsScenario: Scenario = {
   title: 'proxy of 10 MiB bodies and slow streams',
   subjects: SUBJECTS,
   async run(lab, options) {
-    const { contenders, missing, close } = await openAll(lab, SUBJECTS);
-    const samples: Sample[] = [];
-    try {
-      samples.push(
-        ...(await runRounds(contenders, { ...options, seconds: Math.max(options.seconds, BODY_SECONDS_MIN) })),
-      );
-    } finally {
-      await close();
-    }
+    const seconds = Math.max(options.seconds, BODY_SECONDS_MIN);
+    const { samples, missing } = await measureInTurn(lab, SUBJECTS, { ...options, seconds });
     const measures = [...throughput(samples), ...(await measureMemory(lab, options))];
     return { samples, measures, gaps: missing.map((reason) => ({ target: 'P8', reason })) };
   },
@@ -73,7 +65,10 @@ function bodies(who: string, way: 'down' | 'up', open: typeof openSallyport): Su
     needs: who === 'nginx' ? ['nginx'] : [],
     open: async (lab) => {
       const file = lab.requests(`bodies-${way}`, [way === 'down' ? down : up + 'a'.repeat(BODY_BYTES)]);
-      return { ...(await withService((service) => open(lab, service, file))), connections: BODY_CONNECTIONS };
+      return {
+        ...(await openBefore('stream-service.ts', (service) => open(lab, service, file))),
+        connections: BODY_CONNECTIONS,
+      };
     },
     check({ status, body }) {
       assert.equal(status, 200);
@@ -89,23 +84,7 @@ async function openSallyport(lab: Lab, service: number, requestsFile: string): P
 }
 
 function openPlainNginx(lab: Lab, service: number, requestsFile: string): Promise<OpenSubject> {
-  const http = `upstream streams { server 127.0.0.1:${service}; keepalive 64; keepalive_requests 100000000; }`;
-  return openNginx(lab, { requestsFile, http, server: UNBUFFERED });
-}
-
-async function withService(open: (port: number) => Promise<OpenSubject>): Promise<OpenSubject> {
-  const service = await openServer('stream-service.ts', [], '', LOAD_CORE);
-  try {
-    const subject = await open(service.port);
-    const close = async (): Promise<void> => {
-      await subject.close();
-      await service.close();
-    };
-    return { ...subject, close };
-  } catch (error) {
-    await service.close();
-    throw error;
-  }
+  return openNginx(lab, { requestsFile, ...proxyTo(service, UNBUFFERED) });
 }
 
 function throughput(samples: readonly Sample[]): Measure[] {
@@ -179,7 +158,7 @@ function memoryMeasure(what: string, value: number, unit: string, max: number): 
   return {
     target: 'P8',
     what,
-    spread: { value, low: value, high: value },
+    spread: exactly(value),
     unit,
     limit: { kind: 'at most', value: max },
   };

@@ -1,11 +1,11 @@
 import { createCertificates } from '../../test/support/redis-tls.ts';
 import type { Lab } from '../lib/lab.ts';
 import { LOAD_CORE, pickPorts } from '../lib/process.ts';
-import { realisticHeaders, requestText } from '../lib/requests.ts';
-import { ratiosOf, runRounds } from '../lib/rounds.ts';
+import { browserHeaders, requestText } from '../lib/requests.ts';
+import { ratiosOf } from '../lib/rounds.ts';
 import { startSallyport } from '../lib/sallyport.ts';
 import { spreadOf } from '../lib/stats.ts';
-import { checkOk, openAll, openServer, SESSIONS } from '../lib/subjects.ts';
+import { checkOk, measureInTurn, openServer, SESSIONS } from '../lib/subjects.ts';
 import { startTraefik } from '../lib/traefik.ts';
 import type { Measure, OpenSubject, Sample, Scenario, Subject } from '../lib/types.ts';
 
@@ -41,17 +41,12 @@ export const traefikScenario: Scenario = {
   // With more connections they are the same programs.
   subjects: SUBJECTS.slice(0, 4),
   async run(lab, options) {
-    const { contenders, missing, close } = await openAll(lab, SUBJECTS);
-    try {
-      const samples = await runRounds(contenders, options);
-      const gaps = [
-        ...missing.map((reason) => ({ target: 'P17', reason })),
-        { target: 'P17b', reason: 'oauth2-proxy comes in no package that this bench can install' },
-      ];
-      return { samples, measures: missing.length > 0 ? [] : measuresOf(samples), gaps };
-    } finally {
-      await close();
-    }
+    const { samples, missing } = await measureInTurn(lab, SUBJECTS, options);
+    const gaps = [
+      ...missing.map((reason) => ({ target: 'P17', reason })),
+      { target: 'P17b', reason: 'oauth2-proxy comes in no package that this bench can install' },
+    ];
+    return { samples, measures: missing.length > 0 ? [] : measuresOf(samples), gaps };
   },
 };
 
@@ -114,10 +109,8 @@ function targetOf(transport: Transport, plain: number, secure: number, caFile: s
 
 async function edgeRequests(lab: Lab, entry: number): Promise<string> {
   const handles = await lab.handles(SESSIONS);
-  const texts = handles.map((handle) => {
-    const headers = realisticHeaders({ cookie: `bff_session=${handle}` });
-    const own = headers.filter(([name]) => !name.startsWith('X-Forwarded'));
-    return requestText('/dashboard/overview?range=30d', own, `localhost:${entry}`);
-  });
+  const texts = handles.map((handle) =>
+    requestText('/dashboard/overview?range=30d', browserHeaders(`bff_session=${handle}`), `localhost:${entry}`),
+  );
   return lab.requests(`edge-${entry}`, texts);
 }

@@ -1,10 +1,19 @@
 import type { Lab } from '../lib/lab.ts';
+import type { OnceAnswer } from '../lib/once.ts';
 import { realisticHeaders, requestText, smallestHeaders } from '../lib/requests.ts';
-import { ratiosOf, runRounds } from '../lib/rounds.ts';
+import { ratiosOf } from '../lib/rounds.ts';
 import { startSallyport } from '../lib/sallyport.ts';
 import { signIn } from '../lib/sign-in.ts';
 import { spreadOf } from '../lib/stats.ts';
-import { checkAllowed, checkOk, checkRefused, openAll, openServer, openVerify, SESSIONS } from '../lib/subjects.ts';
+import {
+  checkAllowed,
+  checkOk,
+  checkRefused,
+  measureInTurn,
+  openServer,
+  openVerify,
+  SESSIONS,
+} from '../lib/subjects.ts';
 import type { Measure, Sample, Scenario, Subject } from '../lib/types.ts';
 
 /** Verify's own address. */
@@ -29,6 +38,25 @@ export async function cookieRequests(lab: Lab, kind: Kind, count = SESSIONS, pat
 function withCookie(kind: Kind, handle: string, path = VERIFY_PATH): string {
   const headers = kind === 'realistic' ? realisticHeaders : smallestHeaders;
   return requestText(path, headers({ cookie: `${COOKIE}=${handle}` }));
+}
+
+/** File of requests with the bearer tokens of as many users. */
+export async function bearerRequests(lab: Lab): Promise<string> {
+  const texts: string[] = [];
+  for (let number = 0; number < Math.min(SESSIONS, lab.sessionsMax); number++) {
+    texts.push(bearerRequest(await lab.provider.accessToken(`u${number}`)));
+  }
+  return lab.requests('bearer', texts);
+}
+
+/** The smallest request with a bearer token. */
+export function bearerRequest(token: string): string {
+  return requestText(VERIFY_PATH, smallestHeaders({ authorization: `Bearer ${token}` }));
+}
+
+/** The allow answer to the first user's bearer token. */
+export function checkCaller({ status, headers }: OnceAnswer): void {
+  if (status !== 200 || headers.get('x-user-id') !== 'u0') throw new Error(`answered ${status}`);
 }
 
 /** uWebSockets.js alone, with the same requests. */
@@ -96,17 +124,8 @@ const bearer: Subject = {
   name: 'verify bearer',
   title: 'verify, cached bearer token, smallest request',
   needs: [],
-  async open(lab) {
-    const texts: string[] = [];
-    for (let number = 0; number < Math.min(SESSIONS, lab.sessionsMax); number++) {
-      const authorization = `Bearer ${await lab.provider.accessToken(`u${number}`)}`;
-      texts.push(requestText(VERIFY_PATH, smallestHeaders({ authorization })));
-    }
-    return openVerify(lab, lab.requests('bearer', texts), { bearer: true });
-  },
-  check({ status, headers }) {
-    if (status !== 200 || headers.get('x-user-id') !== 'u0') throw new Error(`answered ${status}`);
-  },
+  open: async (lab) => openVerify(lab, await bearerRequests(lab), { bearer: true }),
+  check: checkCaller,
 };
 
 const anonymous: Subject = {
@@ -147,13 +166,8 @@ export const verifyScenario: Scenario = {
   title: 'verify against an empty answer',
   subjects: SUBJECTS,
   async run(lab, options) {
-    const { contenders, close } = await openAll(lab, SUBJECTS);
-    try {
-      const samples = await runRounds(contenders, options);
-      return { samples, measures: measuresOf(samples), gaps: [] };
-    } finally {
-      await close();
-    }
+    const { samples } = await measureInTurn(lab, SUBJECTS, options);
+    return { samples, measures: measuresOf(samples), gaps: [] };
   },
 };
 

@@ -1,8 +1,8 @@
 import type { Lab } from '../lib/lab.ts';
 import { LOAD_CORE, SERVER_CORE } from '../lib/process.ts';
-import { ratiosOf, runRounds } from '../lib/rounds.ts';
+import { ratiosOf } from '../lib/rounds.ts';
 import { spreadOf } from '../lib/stats.ts';
-import { checkAllowed, openAll, openVerify } from '../lib/subjects.ts';
+import { checkAllowed, measureInTurn, openVerify } from '../lib/subjects.ts';
 import type { OpenSubject, Scenario, Subject } from '../lib/types.ts';
 import { cookieRequests } from './verify.ts';
 
@@ -31,20 +31,11 @@ export const workersScenario: Scenario = {
   title: 'one worker and two, on both cores',
   subjects: SUBJECTS,
   async run(lab, options) {
-    const { contenders, close } = await openAll(lab, SUBJECTS);
-    try {
-      const samples = await runRounds(contenders, options);
-      const ratios = ratiosOf(samples, 'verify 2 workers', 'verify 1 worker', ({ cpuUs }) => cpuUs);
-      const limit = { kind: 'at most', value: 1.05 } as const;
-      const what = 'two workers / one, CPU per request';
-      const note = 'the generator shares the two cores with them';
-      return {
-        samples,
-        measures: [{ target: 'P15', what, spread: spreadOf(ratios), unit: '×', limit, note }],
-        gaps: [],
-      };
-    } finally {
-      await close();
-    }
+    const { samples } = await measureInTurn(lab, SUBJECTS, options);
+    const ratios = ratiosOf(samples, 'verify 2 workers', 'verify 1 worker', ({ cpuUs }) => cpuUs);
+    const limit = { kind: 'at most', value: 1.05 } as const;
+    const what = 'two workers / one, CPU per request';
+    const note = 'the generator shares the two cores with them';
+    return { samples, measures: [{ target: 'P15', what, spread: spreadOf(ratios), unit: '×', limit, note }], gaps: [] };
   },
 };
