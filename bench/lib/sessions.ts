@@ -1,9 +1,9 @@
 import type { SessionSettings } from '../../src/core/config/types.ts';
 import { createKeyRing } from '../../src/core/crypto.ts';
-import { compileIdentityHeaders } from '../../src/core/identity.ts';
 import type { NewSession } from '../../src/core/services.ts';
 import { createSessions } from '../../src/core/sessions.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
+import { NO_IDENTITY } from '../../test/support/identity.ts';
 import { type TestRedis, whenReachable } from '../../test/support/redis.ts';
 import { accessTokenText, claimsOf } from './provider.ts';
 
@@ -39,7 +39,7 @@ export async function sealSessions(
     ring: createKeyRing([{ id: 'k1', secret: Buffer.from(sealSecret, 'base64url') }]),
     clock: { now: () => Date.now() },
     settings: SETTINGS,
-    identity: compileIdentityHeaders([], { onOversize: () => {}, onControl: () => {} }),
+    identity: NO_IDENTITY,
     tombstoneTtlMs: 60_000,
     onBackgroundError(error) {
       throw error;

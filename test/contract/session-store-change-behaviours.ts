@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { SessionStore } from '../../src/core/store.ts';
-import { until } from '../support/redis.ts';
+import { until } from '../support/until.ts';
 import { creationAt, type StoreBehaviour } from './session-store-behaviours.ts';
 
 /** What a store tells to those who keep copies of its records. */
@@ -44,7 +44,7 @@ export const CHANGE_BEHAVIOURS: readonly StoreBehaviour[] = [
       const told = listen(store);
       assert.ok((store.changes?.currentUntil() ?? 0) > now);
       await other.destroy(creation);
-      await until(async () => told.includes(creation.locator));
+      await until(async () => told.includes(creation.locator), 'the change is told');
     },
   },
 ];

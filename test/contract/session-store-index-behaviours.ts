@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import type { SessionCreation, SessionStore } from '../../src/core/store.ts';
-import { until } from '../support/redis.ts';
+import { until } from '../support/until.ts';
 import { creationAt, newKey, type StoreBehaviour } from './session-store-behaviours.ts';
 
 const MINUTE_MS = 60_000;
@@ -151,7 +151,7 @@ export const INDEX_BEHAVIOURS: readonly StoreBehaviour[] = [
       assert.equal(await other.isConsumed('jti', id, now), true);
       assert.equal(await other.isConsumed('state', id, now), false);
       await store.consumeOnce('state', id, now, 20);
-      await until(async () => !(await store.isConsumed('state', id, now + 20)));
+      await until(async () => !(await store.isConsumed('state', id, now + 20)), 'the mark is over');
     },
   },
   {
@@ -171,7 +171,7 @@ export const INDEX_BEHAVIOURS: readonly StoreBehaviour[] = [
       assert.equal(await store.consumeOnce('state', id, now, 20), true);
       assert.equal(await store.consumeOnce('jti', id, now, 20), true);
       // Redis forgets by its own clock, so it is asked until it does.
-      await until(() => store.consumeOnce('state', id, now + 20, MINUTE_MS));
+      await until(() => store.consumeOnce('state', id, now + 20, MINUTE_MS), 'the id may be consumed again');
       assert.equal(await store.consumeOnce('state', id, now + 20, MINUTE_MS), false);
     },
   },

@@ -7,9 +7,10 @@ import type { RedisSettings } from '../../src/core/config/types-store.ts';
 import { createMemoryStore } from '../../src/core/store-memory.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { skipWithout } from '../support/parts.ts';
-import { startRedis, until, whenReachable } from '../support/redis.ts';
+import { startRedis, whenReachable } from '../support/redis.ts';
 import { startCluster } from '../support/redis-cluster.ts';
 import { createCertificates, type TestCertificates } from '../support/redis-tls.ts';
+import { until } from '../support/until.ts';
 import { RECORD_BEHAVIOURS, type StoreBehaviour } from './session-store-behaviours.ts';
 import { CHANGE_BEHAVIOURS } from './session-store-change-behaviours.ts';
 import { INDEX_BEHAVIOURS } from './session-store-index-behaviours.ts';
@@ -115,7 +116,10 @@ function contractOverRedis(start: () => Promise<Server>): void {
       const tracking = { heartbeatMs: 1_000, clock: systemClock, onRefused: (code: string) => assert.fail(code) };
       const stores = [createValkeyStore({ redis, tracking }), createValkeyStore({ redis, tracking })] as const;
       await Promise.all(stores.map((store) => whenReachable(store)));
-      await until(async () => stores.every(({ changes }) => (changes?.currentUntil() ?? 0) > Date.now()));
+      await until(
+        async () => stores.every(({ changes }) => (changes?.currentUntil() ?? 0) > Date.now()),
+        'the channels are up',
+      );
       try {
         await behaviour.run({ store: stores[0], other: stores[1], now: NOW });
       } finally {

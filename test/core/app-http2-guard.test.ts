@@ -12,7 +12,7 @@ import { afterEach, beforeEach, describe, test } from 'node:test';
 import { Http2Guard } from '../../src/core/app-http2-guard.ts';
 import { LIMITS } from '../../src/core/limits.ts';
 import { askH2, connectH2, TEST_TLS } from '../support/h2.ts';
-import { until } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 
 describe('the time bounds of HTTP/2 connections', () => {
   const hot = { connections: 0 };

@@ -6,8 +6,9 @@ import type { SessionStore } from '../../src/core/store.ts';
 import { createValkeyStore, type ValkeyStoreOptions } from '../../src/core/store-valkey.ts';
 import { creationAt, newKey } from '../contract/session-store-behaviours.ts';
 import { skipWithout } from '../support/parts.ts';
-import { startRedis, type TestRedis, until, whenReachable } from '../support/redis.ts';
+import { startRedis, type TestRedis, whenReachable } from '../support/redis.ts';
 import { startTcpFaultProxy, type TcpFaultProxy } from '../support/tcp-fault-proxy.ts';
+import { until } from '../support/until.ts';
 
 const NOW = Date.now();
 const OPTIONS = { timeout: 60_000, skip: skipWithout('redis-server') };
@@ -123,7 +124,7 @@ describe('hot reads', OPTIONS, () => {
     assert.deepEqual(store.reads, { lookups: 10_000, writes: 1, refused: 2_000 });
     assert.deepEqual(new Set(await reads), new Set(['store_unavailable']));
     proxy.setMode('pass');
-    await until(async () => (await codeOf(store.readHot(newKey(), NOW))) === 'found');
+    await until(async () => (await codeOf(store.readHot(newKey(), NOW))) === 'found', 'the store answers again');
   });
 
   test('a server that is merely slow fails reads by their deadline and keeps its connection', async () => {
@@ -150,7 +151,7 @@ describe('hot reads', OPTIONS, () => {
     await using opened = await open({ redis: redis.settings({ port: proxy.port }) });
     const { store } = opened;
     proxy.setMode('cut');
-    await until(async () => !store.status().reachable);
+    await until(async () => !store.status().reachable, 'the store is known to be away');
     assert.equal(await codeOf(store.readHot(newKey(), NOW)), 'store_unavailable');
     proxy.setMode('pass');
     await whenReachable(store);

@@ -6,8 +6,9 @@ import type { SessionStore } from '../../src/core/store.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { creationAt, newKey } from '../contract/session-store-behaviours.ts';
 import { skipWithout } from '../support/parts.ts';
-import { startRedis, type TestRedis, until, whenReachable } from '../support/redis.ts';
+import { startRedis, type TestRedis, whenReachable } from '../support/redis.ts';
 import { startTcpFaultProxy } from '../support/tcp-fault-proxy.ts';
+import { until } from '../support/until.ts';
 
 const NOW = Date.now();
 const MINUTE_MS = 60_000;
@@ -151,7 +152,7 @@ describe('Redis store', { skip: skipWithout('redis-server') }, () => {
     const login = creationAt(NOW, { startedAt: NOW - 1 });
     proxy.setMode('hold');
     const created = slow.create(login);
-    await until(async () => (await admin.exists(`${prefix}u:{${login.subjectKey}}`)) === 1);
+    await until(async () => (await admin.exists(`${prefix}u:{${login.subjectKey}}`)) === 1, 'the index is written');
     assert.equal(await admin.exists(`${prefix}s:{${login.locator}}`), 0, 'the index comes before the session');
     assert.deepEqual(await store.destroyBySubject(login.subjectKey, NOW, MINUTE_MS), []);
     proxy.setMode('pass');

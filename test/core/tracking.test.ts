@@ -6,8 +6,9 @@ import type { RedisSettings } from '../../src/core/config/types-store.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { creationAt, newKey } from '../contract/session-store-behaviours.ts';
 import { skipWithout } from '../support/parts.ts';
-import { startRedis, type TestRedis, until, whenReachable } from '../support/redis.ts';
+import { startRedis, type TestRedis, whenReachable } from '../support/redis.ts';
 import { startTcpFaultProxy, type TcpFaultProxy } from '../support/tcp-fault-proxy.ts';
+import { until } from '../support/until.ts';
 
 const NOW = Date.now();
 const HEARTBEAT_MS = 100;
@@ -51,7 +52,7 @@ describe('the invalidation channel', OPTIONS, () => {
     for (const [name, change] of changes) {
       told.length = 0;
       await change();
-      await until(async () => told.includes(`session ${locator}`)).catch(() => assert.fail(name));
+      await until(async () => told.includes(`session ${locator}`), name).catch(() => assert.fail(name));
       assert.ok(
         told.every((line) => line === `session ${locator}`),
         `${name}: ${told}`,
@@ -59,11 +60,11 @@ describe('the invalidation channel', OPTIONS, () => {
     }
     told.length = 0;
     await admin.set(`sp:l:{${locator}}:grant`, 'x');
-    await until(async () => told.includes(`lease ${locator}`));
+    await until(async () => told.includes(`lease ${locator}`), 'the lease is told');
     await admin.set('sp:o:state', 'x');
     await admin.set('other:s:{x}', 'x');
     await admin.flushall();
-    await until(async () => told.includes('all '));
+    await until(async () => told.includes('all '), 'the flush is told');
     assert.deepEqual(told, [`lease ${locator}`, 'all ']);
   });
 
@@ -99,10 +100,10 @@ describe('the invalidation channel', OPTIONS, () => {
     const { store } = opened;
     const first = store.changes!.currentUntil();
     assert.ok(first <= Date.now() + 2 * HEARTBEAT_MS);
-    await until(async () => store.changes!.currentUntil() > first);
+    await until(async () => store.changes!.currentUntil() > first, 'a heartbeat is answered');
     proxy.setMode('drop');
     const last = store.changes!.currentUntil();
-    await until(async () => store.changes!.currentUntil() === Number.NEGATIVE_INFINITY);
+    await until(async () => store.changes!.currentUntil() === Number.NEGATIVE_INFINITY, 'nobody vouches any more');
     assert.ok(last <= Date.now() + HEARTBEAT_MS, 'given up when the last answer stopped to count');
     proxy.setMode('pass');
   });
@@ -116,16 +117,16 @@ describe('the invalidation channel', OPTIONS, () => {
       await drained();
       told.length = 0;
       proxy.setMode(fault);
-      await until(async () => told.includes('all '));
+      await until(async () => told.includes('all '), 'everything is forgotten');
       assert.equal(store.changes!.currentUntil(), Number.NEGATIVE_INFINITY);
       await admin.del(`sp:s:{${creation.locator}}`);
       told.length = 0;
       proxy.setMode('pass');
-      await until(async () => store.changes!.currentUntil() > Date.now());
+      await until(async () => store.changes!.currentUntil() > Date.now(), 'the channel is up');
       assert.ok(told.includes('all '));
       const next = newKey();
       await admin.set(`sp:s:{${next}}`, 'x');
-      await until(async () => told.includes(`session ${next}`));
+      await until(async () => told.includes(`session ${next}`), 'the change is told');
     });
   }
 
@@ -136,15 +137,18 @@ describe('the invalidation channel', OPTIONS, () => {
     const others = (await clientList()).filter(({ sub }) => sub === '0');
     const [reader] = others.filter(({ cmd }) => cmd === 'ping' || cmd === 'hmget');
     await admin.client('KILL', 'ID', Number(reader!.id));
-    await until(async () => told.includes('all ') && store.status().reachable);
-    await until(async () => store.changes!.currentUntil() > Date.now());
+    await until(
+      async () => told.includes('all ') && store.status().reachable,
+      'everything is forgotten, and the store is back',
+    );
+    await until(async () => store.changes!.currentUntil() > Date.now(), 'the channel is up');
   });
 
   test('that the server does not allow is off, with one warning, and the store works', async () => {
     const refused: string[] = [];
     await using opened = await open(redis.settings({ ...SALLYPORT, username: 'plain' }), refused);
     const { store } = opened;
-    await until(async () => refused.length > 0);
+    await until(async () => refused.length > 0, 'the channel is refused');
     assert.deepEqual(refused, ['NOPERM']);
     assert.ok(store.changes!.currentUntil() < Date.now());
     const creation = creationAt(NOW);
@@ -158,9 +162,9 @@ describe('the invalidation channel', OPTIONS, () => {
     const stop = opened.store.changes!.onInvalidate(() => assert.fail('it was told after its end'));
     stop();
     await admin.set(`sp:s:{${newKey()}}`, 'x');
-    await until(async () => opened.told.length > before);
+    await until(async () => opened.told.length > before, 'the flush is told');
     await opened.store.close();
-    await until(async () => (await clientList()).length === 0);
+    await until(async () => (await clientList()).length === 0, 'no connection is left');
   });
 
   /** What the channel has said by now has arrived. */
@@ -197,6 +201,6 @@ async function open(redis: RedisSettings, refused?: string[]) {
   const told: string[] = [];
   store.changes!.onInvalidate((what, locator) => told.push(`${what} ${locator}`));
   await whenReachable(store);
-  if (refused === undefined) await until(async () => store.changes!.currentUntil() > Date.now());
+  if (refused === undefined) await until(async () => store.changes!.currentUntil() > Date.now(), 'the channel is up');
   return { store, told, [Symbol.asyncDispose]: () => store.close() };
 }

@@ -1,9 +1,11 @@
 // Bearer tokens over a socket, with the keys of a real JWKS endpoint that rotates, fails and comes back.
+
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import fc from 'fast-check';
 import { SignJWT } from 'jose';
 import { type RawResponse, requestBytes } from '../../scripts/attacks/raw-client.ts';
+import { asTraefik } from '../support/gateway.ts';
 import { answerJson, hang } from '../support/misbehaving-service.ts';
 import { headerOf, sendBytes } from '../support/raw-client.ts';
 import {
@@ -13,7 +15,13 @@ import {
   type SigningKey,
   startScriptedProvider,
 } from '../support/scripted-provider.ts';
-import { createMovableClock, type MovableClock, startTestServer, type TestServer } from '../support/test-server.ts';
+import {
+  createMovableClock,
+  type MovableClock,
+  PUBLIC_URL,
+  startTestServer,
+  type TestServer,
+} from '../support/test-server.ts';
 
 const AUDIENCE = 'https://bff.example.test';
 
@@ -67,10 +75,7 @@ async function openLab(begin?: (provider: ScriptedProvider) => void, introspecti
 async function ask({ server }: Lab, authorization: string, uri = '/dashboard'): Promise<RawResponse> {
   const bytes = requestBytes('GET', '/auth/verify', [
     ['host', 'sallyport.internal'],
-    ['x-forwarded-host', 'app.example.test'],
-    ['x-forwarded-uri', uri],
-    ['x-forwarded-proto', 'https'],
-    ['x-forwarded-method', 'GET'],
+    ...Object.entries(asTraefik(PUBLIC_URL, uri)),
     ['authorization', authorization],
   ]);
   const [response] = (await sendBytes(server.ports.verify, bytes)).responses;

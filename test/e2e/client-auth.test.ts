@@ -9,7 +9,7 @@ import { skipWithout } from '../support/parts.ts';
 import { fetchWithJar } from '../support/provider.ts';
 import { createCertificates, type TestCertificates } from '../support/redis-tls.ts';
 import { type SignInWorld, type SignInWorldOptions, startSignInWorld } from '../support/signed-in.ts';
-import { until } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 
 const pem = (kind: 'ec' | 'ed25519'): string => {
   const { privateKey } =

@@ -11,7 +11,8 @@ import {
   type TestBrowser,
 } from '../support/raw-client.ts';
 import { type ScriptedProvider, startScriptedProvider } from '../support/scripted-provider.ts';
-import { PUBLIC_URL, startTestServer, type TestServer, until } from '../support/test-server.ts';
+import { PUBLIC_URL, startTestServer, type TestServer } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 
 const HOST: readonly Header[] = [
   ['host', new URL(PUBLIC_URL).host],

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { skipWithout } from '../support/parts.ts';
-import { until } from '../support/redis.ts';
+import { until } from '../support/until.ts';
 import { openCoherence } from './coherence-world.ts';
 
 const OPTIONS = { timeout: 60_000, skip: skipWithout('redis-server') };
@@ -18,13 +18,26 @@ describe('a store that answers too late', OPTIONS, () => {
           const statuses = Array.from({ length: 1_000 }, (_, index) => server!.verify(subjects[index % 50]!.handle));
           return [...new Set(await Promise.all(statuses))].sort();
         };
-        assert.deepEqual(await askAll(), [200]);
+        // On a busy machine some are too late even now; none may be refused.
+        const whenAllAllowed = (): Promise<void> =>
+          until(
+            async () => {
+              const statuses = await askAll();
+              assert.deepEqual(
+                statuses.filter((status) => status !== 200 && status !== 503),
+                [],
+              );
+              return statuses.every((status) => status === 200);
+            },
+            'all are allowed',
+            20_000,
+          );
+        await whenAllAllowed();
         server!.channel.setMode('hold');
-        await until(async () => (await server!.verify(subjects[0]!.handle)) === 503);
+        await until(async () => (await server!.verify(subjects[0]!.handle)) === 503, 'the store is away');
         assert.deepEqual(await askAll(), [503]);
         server!.channel.setMode('pass');
-        await until(async () => (await server!.verify(subjects[0]!.handle)) === 200);
-        assert.deepEqual(await askAll(), [200]);
+        await whenAllAllowed();
       } finally {
         await world.close();
       }

@@ -1,24 +1,16 @@
-import assert from 'node:assert/strict';
-import { type ChildProcess, spawn } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, get } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { fileURLToPath } from 'node:url';
-import { systemClock } from '../../src/core/clock.ts';
 import { createKeyRing } from '../../src/core/crypto.ts';
 import type { Session, Sessions } from '../../src/core/services.ts';
-import { createSessions } from '../../src/core/sessions.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
-import { hotOf } from '../core/world.ts';
-import { NO_IDENTITY } from '../support/identity.ts';
+import { createSession, sessionsOver } from '../support/direct-sessions.ts';
+import { asTraefik } from '../support/gateway.ts';
+import { readMetric } from '../support/metrics.ts';
 import { startRedis, type TestRedis, whenReachable } from '../support/redis.ts';
+import { spawnServe } from '../support/serve-process.ts';
 import { startTcpFaultProxy, type TcpFaultProxy } from '../support/tcp-fault-proxy.ts';
+import { PUBLIC_URL } from '../support/test-server.ts';
 
-const LAUNCHER = fileURLToPath(new URL('../../bin/sallyport.js', import.meta.url));
 const SECRET = randomBytes(32);
 
 /** A server process, and the proxy that breaks its connections to the store: that of invalidations alone, or all. */
@@ -28,7 +20,7 @@ export type Server = {
   readonly port: number;
   /** Ask verify for a session: the status. */
   verify(handle: string): Promise<number>;
-  /** A metric of the process, 0 if absent. */
+  /** A number of its /metrics, see `readMetric`. */
   metric(name: string): Promise<number>;
   stop(): Promise<void>;
 };
@@ -70,22 +62,9 @@ export async function openCoherence(options: CoherenceOptions): Promise<Coherenc
   for (let index = 0; index < options.processes; index += 1) servers.push(await startProcess(redis, options));
   const store = createValkeyStore({ redis: redis.settings() });
   await whenReachable(store);
+  const ring = createKeyRing([{ id: 'k1', secret: SECRET }]);
   const sessionsOf = (absoluteMs: number): Sessions =>
-    createSessions({
-      store,
-      ring: createKeyRing([{ id: 'k1', secret: SECRET }]),
-      clock: systemClock,
-      settings: {
-        idleMs: Math.min(1_800_000, absoluteMs),
-        absoluteMs,
-        maxPerUser: 0,
-        checkSlides: true,
-        exposedClaims: [],
-      },
-      identity: NO_IDENTITY,
-      tombstoneTtlMs: 1_000,
-      onBackgroundError: () => {},
-    });
+    sessionsOver({ store, ring, settings: { absoluteMs }, tombstoneTtlMs: 1_000 });
   const sessions = sessionsOf(3_600_000);
   let users = 0;
   return {
@@ -109,95 +88,45 @@ export async function openCoherence(options: CoherenceOptions): Promise<Coherenc
 }
 
 async function createOne(sessions: Sessions, subject: string, issuer: unknown, hasSid: boolean): Promise<Subject> {
-  const now = Date.now();
-  const { createdAt: _c, idleMs: _i, absoluteAt: _a, indexKeyId: _k, ...hot } = hotOf();
-  const created = await sessions.create({
-    hot: {
-      ...hot,
-      principal: { ...hot.principal, subject, ...(typeof issuer === 'string' ? { issuer } : {}) },
-      tokenExpiresAt: now + 3_600_000,
-      authTime: now,
-      sid: hasSid ? randomBytes(12).toString('base64url') : undefined,
-    },
-    cold: { refreshToken: undefined, idToken: undefined },
-    startedAt: now,
-  });
-  assert.ok(created);
-  return { ...created, endedAt: undefined };
+  const principal = { subject, ...(typeof issuer === 'string' ? { issuer } : {}) };
+  const sid = hasSid ? randomBytes(12).toString('base64url') : undefined;
+  return { ...(await createSession(sessions, principal, sid)), endedAt: undefined };
 }
 
 async function startProcess(redis: TestRedis, options: CoherenceOptions): Promise<Server> {
   const channel = await startTcpFaultProxy(redis.port, options.breaksAll === true ? undefined : 'TRACKING');
-  const directory = mkdtempSync(join(tmpdir(), 'sallyport-coherence-'));
-  const anywhere = { address: '127.0.0.1', port: 0 };
   const settings = {
-    version: 1,
-    sites: { main: { public_url: 'https://app.example.test' } },
-    listen: { public: anywhere, verify: anywhere, admin: anywhere },
-    workers: 1,
-    trusted_proxies: ['127.0.0.1/32'],
     keys: { seal: [{ id: 'k1', secret: SECRET.toString('base64url') }] },
     store: {
       kind: 'redis',
       redis: { url: `redis://127.0.0.1:${channel.port}`, command_timeout: options.commandTimeout },
       l1: options.l1,
     },
-    shutdown: { unready: '0s', drain: '1s' },
+    log: { level: 'info', access: 'none' },
   };
-  const provider = {
-    issuer: 'https://idp.example.invalid',
-    client_id: 'x',
-    client_auth: { secret: 'a-secret-of-the-world-0001' },
-    ...options.idp,
-  };
-  writeFileSync(join(directory, 'settings.yaml'), JSON.stringify(settings));
-  writeFileSync(join(directory, 'idps.yaml'), JSON.stringify({ version: 1, providers: { main: provider } }));
-  const child = spawn(process.execPath, [LAUNCHER, 'serve', '--config', directory], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  });
-  const kill = () => child.kill('SIGKILL');
-  process.once('exit', kill);
-  const { publicPort, verifyPort, adminPort } = await listening(child);
+  const process = spawnServe({ settings, idp: options.idp });
+  await process.logged('listening');
+  const { public: port, verify, admin } = process.ports();
   const agent = new Agent({ keepAlive: true, maxSockets: 16 });
   return {
     channel,
-    port: publicPort,
-    verify: (handle) => ask(agent, verifyPort, handle),
-    metric: async (name) => {
-      const text = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
-      return Number(new RegExp(`^${name} (\\S+)$`, 'm').exec(text)?.[1] ?? 0);
-    },
+    port,
+    verify: (handle) => ask(agent, verify, handle),
+    metric: (name) => readMetric(admin, name),
     async stop() {
       agent.destroy();
-      child.kill('SIGTERM');
-      await once(child, 'exit');
-      process.removeListener('exit', kill);
+      process.signal('SIGTERM');
+      await process.ended;
+      await process.remove();
       await channel.close();
-      rmSync(directory, { recursive: true, force: true });
     },
   };
-}
-
-type Ports = { readonly publicPort: number; readonly verifyPort: number; readonly adminPort: number };
-
-async function listening(child: ChildProcess): Promise<Ports> {
-  const lines: string[] = [];
-  for await (const line of createInterface({ input: child.stdout! })) {
-    lines.push(line);
-    if (!line.includes('"listening"')) continue;
-    child.stdout!.resume();
-    return JSON.parse(line) as Ports;
-  }
-  throw new Error(`the server did not start:\n${lines.join('\n')}`);
 }
 
 function ask(agent: Agent, port: number, handle: string): Promise<number> {
   const headers = {
     cookie: `bff_session=${handle}`,
-    'x-forwarded-method': 'GET',
-    'x-forwarded-proto': 'https',
-    'x-forwarded-host': 'app.example.test',
-    'x-forwarded-uri': '/api/things',
+    ...asTraefik(PUBLIC_URL, '/api/things'),
   };
   return new Promise((resolve, reject) => {
     const request = get({ host: '127.0.0.1', port, path: '/auth/verify', agent, headers }, (response) => {

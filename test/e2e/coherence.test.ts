@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, type TestContext, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { skipWithout } from '../support/parts.ts';
-import { until } from '../support/redis.ts';
+import { until } from '../support/until.ts';
 import { type CoherenceWorld, openCoherence, type Server, type Subject } from './coherence-world.ts';
 
 const HEARTBEAT_MS = 300;
@@ -110,7 +110,8 @@ describe('a session that ends, on two processes', OPTIONS, () => {
 
   test('and afterwards the cache is used again', async () => {
     for (const server of world.servers) server.channel.setMode('pass');
-    for (const server of world.servers) await until(async () => (await server.metric('sallyport_l1_current')) === 1);
+    for (const server of world.servers)
+      await until(async () => (await server.metric('sallyport_l1_current')) === 1, 'the copies are current');
     const subjects = await world.create(10);
     await warm(subjects);
     for (const server of world.servers) {

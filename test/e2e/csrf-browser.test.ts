@@ -11,7 +11,8 @@ import { signInAtProvider } from '../support/golden-path.ts';
 import { answerJson, type MisbehavingService, startMisbehavingService } from '../support/misbehaving-service.ts';
 import { skipWithout } from '../support/parts.ts';
 import { findFreePorts } from '../support/ports.ts';
-import { type LogLine, startTestServer, type TestServer, until } from '../support/test-server.ts';
+import { type LogLine, startTestServer, type TestServer } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 
 const APP = 'https://app.example.test';
 /** On the list. Same site as the app, another origin. */

@@ -105,7 +105,7 @@ describe('1,000 sessions on two processes with caches', { skip: skipWithout('red
   function logoutToken(sid: string | undefined): Promise<string> {
     const now = Math.floor(Date.now() / 1000);
     const events = { 'http://schemas.openid.net/event/backchannel-logout': {} };
-    const claims = { iss: issuer, aud: 'x', sid, jti: randomUUID(), iat: now, exp: now + 120, events };
+    const claims = { iss: issuer, aud: 'bff', sid, jti: randomUUID(), iat: now, exp: now + 120, events };
     return new SignJWT(claims)
       .setProtectedHeader({ alg: key.alg, kid: key.kid, typ: 'logout+jwt' })
       .sign(key.privateKey);

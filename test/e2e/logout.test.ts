@@ -10,7 +10,8 @@ import { fetchWithJar } from '../support/provider.ts';
 import { cookieChanges, headerOf, type TestBrowser } from '../support/raw-client.ts';
 import { startRedis } from '../support/redis.ts';
 import { startSignInWorld } from '../support/signed-in.ts';
-import { createMovableClock, PUBLIC_URL, until } from '../support/test-server.ts';
+import { createMovableClock, PUBLIC_URL } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 
 const SCRIPT = { method: 'POST', as: 'fetch', body: '', headers: [['origin', PUBLIC_URL]] } as const;
 

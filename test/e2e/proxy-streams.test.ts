@@ -4,15 +4,8 @@ import { once } from 'node:events';
 import { type ClientRequest, type IncomingMessage, request, type ServerResponse } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  call,
-  codeOf,
-  type ProxyWorld,
-  startProxyWorld,
-  startService,
-  type TestService,
-  until,
-} from '../proxy/world.ts';
+import { call, codeOf, type ProxyWorld, startProxyWorld, startService, type TestService } from '../proxy/world.ts';
+import { until } from '../support/until.ts';
 
 const MIB = 1_048_576;
 const BIG_BYTES = 50 * MIB;

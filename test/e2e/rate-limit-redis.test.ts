@@ -6,7 +6,8 @@ import { type DemoProvider, startDemoProvider } from '../../src/cli/demo/provide
 import { call } from '../proxy/world.ts';
 import { skipWithout } from '../support/parts.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
-import { PUBLIC_URL, startTestServer, type TestServer, until } from '../support/test-server.ts';
+import { PUBLIC_URL, startTestServer, type TestServer } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 
 const HOST = new URL(PUBLIC_URL).host;
 

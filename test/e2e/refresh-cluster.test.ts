@@ -4,7 +4,7 @@ import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { TokenAnswer } from '../../src/cli/demo/provider.ts';
 import { skipWithout } from '../support/parts.ts';
-import { until } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 import { assertNoReuse, type ClusterAnswer, type RefreshCluster, startCluster } from './refresh-cluster.ts';
 
 const BUSY: TokenAnswer = { status: 503, body: '{}' };

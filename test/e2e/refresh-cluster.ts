@@ -1,11 +1,6 @@
 import assert from 'node:assert/strict';
-import { type ChildProcess, fork } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { once } from 'node:events';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request as httpRequest, type IncomingHttpHeaders } from 'node:http';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
 import type { Redis } from 'iovalkey';
 import {
   type DemoProvider,
@@ -13,28 +8,20 @@ import {
   type TokenAnswer,
   type TokenOutcome,
 } from '../../src/cli/demo/provider.ts';
-import type { Measurement } from '../load/child-server.ts';
+import { type ChildServer, startChildServer } from '../support/child-server.ts';
+import { asTraefik } from '../support/gateway.ts';
 import { findFreePorts } from '../support/ports.ts';
 import type { CookieJar } from '../support/provider.ts';
 import { startRedis } from '../support/redis.ts';
 import { signIn } from '../support/signed-in.ts';
-import { defaultSettings, until } from '../support/test-server.ts';
+import { defaultSettings } from '../support/test-server.ts';
 
 /** An answer of a server. */
 export type ClusterAnswer = { readonly status: number; readonly headers: IncomingHttpHeaders; readonly body: string };
 
-/** One server process of the cluster. */
-export type ClusterServer = {
-  readonly port: number;
-  readonly child: ChildProcess;
-  metric(name: string): Promise<number>;
-  /** Its memory and sockets after a collection. */
-  measure(): Promise<Measurement>;
-};
-
 /** Three server processes over one Redis, and a real provider that rotates refresh tokens and detects reuse. */
 export type RefreshCluster = {
-  readonly servers: readonly ClusterServer[];
+  readonly servers: readonly ChildServer[];
   readonly redis: Redis;
   readonly provider: DemoProvider;
   /** Refresh grants that the provider answered itself, in order. */
@@ -96,10 +83,13 @@ export async function startCluster(
   const main = { ...usual.idps.providers.main, ...more.idp };
   const files = { ...usual, idps: { ...usual.idps, providers: { main } }, routes: more.routes };
   // The address of the first one is in the configuration of all.
-  const starting = [port, 0, 0].map((own) => startServerProcess(files, own));
+  const starting = [port, 0, 0].map((own) => {
+    const listen = { public: { address: '127.0.0.1', port: own }, admin: { address: '127.0.0.1', port: 0 } };
+    return startChildServer(files.idps, { ...files.settings, listen }, files.routes);
+  });
   const servers = await Promise.all(starting).catch(async (error: unknown) => {
     for (const started of await Promise.allSettled(starting)) {
-      if (started.status === 'fulfilled') await stopProcess(started.value.child);
+      if (started.status === 'fulfilled') await started.value.close();
     }
     await Promise.all([provider.close(), redis.remove()]);
     throw error;
@@ -107,7 +97,7 @@ export async function startCluster(
   const agent = new Agent({ keepAlive: true, maxSockets: 250 });
   const host = `localhost:${port}`;
   const ask: RefreshCluster['ask'] = (server, jar, path, init = {}) =>
-    send(agent, servers[server]?.port ?? 0, host, jar, path, init);
+    send(agent, servers[server]?.ports.public ?? 0, host, jar, path, init);
   return Object.assign(state, {
     servers,
     redis: redis.connect(),
@@ -115,11 +105,12 @@ export async function startCluster(
     refreshes,
     signIn: (username: 'alice' | 'bob') => signIn(`http://${host}`, username),
     ask,
-    verify: (server: number, jar: CookieJar) => ask(server, jar, '/auth/verify', { headers: asGateway(host) }),
+    verify: (server: number, jar: CookieJar) =>
+      ask(server, jar, '/auth/verify', { headers: asTraefik(`http://${host}`, '/page') }),
     async close(this: RefreshCluster) {
       this.redis.disconnect();
       agent.destroy();
-      for (const { child } of servers) await stopProcess(child);
+      for (const server of servers) await server.close();
       await provider.close();
       await redis.remove();
     },
@@ -160,6 +151,7 @@ function configuration(
 ) {
   return {
     settings: {
+      // The keys are those of all.
       ...defaultSettings(),
       sites: { main: { public_url: `http://localhost:${port}` } },
       insecure_http: true,
@@ -179,63 +171,6 @@ function configuration(
         },
       },
     },
-  };
-}
-
-async function startServerProcess(
-  files: ReturnType<typeof configuration> & Pick<ClusterFiles, 'routes'>,
-  port: number,
-): Promise<ClusterServer> {
-  const directory = mkdtempSync(join(tmpdir(), 'sallyport-cluster-'));
-  const listen = { public: { address: '127.0.0.1', port }, admin: { address: '127.0.0.1', port: 0 } };
-  const { settings, idps, routes } = files;
-  writeFileSync(join(directory, 'settings.yaml'), JSON.stringify({ ...settings, listen }));
-  writeFileSync(join(directory, 'idps.yaml'), JSON.stringify(idps));
-  if (routes !== undefined) writeFileSync(join(directory, 'routes.yaml'), JSON.stringify(routes));
-  const child = fork(join(import.meta.dirname, '../load/serve-child.ts'), [directory], {
-    execArgv: ['--expose-gc'],
-    stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
-  });
-  child.once('exit', () => rmSync(directory, { recursive: true, force: true }));
-  const kill = (): void => void child.kill('SIGKILL');
-  process.once('exit', kill);
-  child.once('exit', () => process.removeListener('exit', kill));
-  const started = once(child, 'message') as Promise<[{ publicPort: number; adminPort: number }]>;
-  const failed = once(child, 'exit').then(() => Promise.reject(new Error('the server did not start')));
-  failed.catch(() => {});
-  const [{ publicPort, adminPort }] = await Promise.race([started, failed]);
-  const admin = `http://127.0.0.1:${adminPort}`;
-  await until(async () => (await fetch(`${admin}/readyz`)).status === 200, 'the server is ready', 20_000);
-  return {
-    port: publicPort,
-    child,
-    async measure() {
-      const answer = once(child, 'message') as Promise<[Measurement]>;
-      child.send('measure');
-      return (await answer)[0];
-    },
-    async metric(name) {
-      const lines = (await (await fetch(`${admin}/metrics`)).text()).split('\n');
-      const own = lines.filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
-      return own.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
-    },
-  };
-}
-
-async function stopProcess(child: ChildProcess): Promise<void> {
-  if (child.exitCode !== null || child.signalCode !== null) return;
-  const ended = once(child, 'exit');
-  child.kill('SIGCONT');
-  child.send('stop');
-  await ended;
-}
-
-function asGateway(host: string): Readonly<Record<string, string>> {
-  return {
-    'x-forwarded-host': host,
-    'x-forwarded-method': 'GET',
-    'x-forwarded-proto': 'http',
-    'x-forwarded-uri': '/page',
   };
 }
 

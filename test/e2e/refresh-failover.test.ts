@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TokenAnswer } from '../../src/cli/demo/provider.ts';
 import { skipWithout } from '../support/parts.ts';
 import { MASTER_NAME, type SentinelGroup, startSentinelGroup } from '../support/redis-sentinel.ts';
-import { until } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 import { assertNoReuse, type ClusterAnswer, type RefreshCluster, startCluster } from './refresh-cluster.ts';
 
 const REQUESTS = 1_000;
@@ -99,7 +99,7 @@ async function assertRotationKept(
   const isRenewed = async (): Promise<boolean> => {
     const answer = await cluster.ask(0, jar, '/auth/refresh', {
       method: 'POST',
-      headers: { 'x-csrf': '1', origin: `http://localhost:${cluster.servers[0]?.port}` },
+      headers: { 'x-csrf': '1', origin: `http://localhost:${cluster.servers[0]?.ports.public}` },
     });
     assert.equal(answer.status, 200, answer.body);
     return (JSON.parse(answer.body) as { refreshed?: unknown }).refreshed === true;

@@ -11,7 +11,8 @@ import {
 } from '../support/misbehaving-service.ts';
 import { type Ask, headerOf, type TestBrowser } from '../support/raw-client.ts';
 import { signIdToken } from '../support/scripted-provider.ts';
-import { createMovableClock, type MovableClock, PUBLIC_URL, until } from '../support/test-server.ts';
+import { createMovableClock, type MovableClock, PUBLIC_URL } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 
 const LIFE_S = 100;
 /** What a script of ours sends with an unsafe request. */

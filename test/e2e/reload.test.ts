@@ -14,7 +14,8 @@ import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createCertificates } from '../support/redis-tls.ts';
 import { findChildren, OPEN_ROUTES, type ServeProcess, spawnServe } from '../support/serve-process.ts';
 import { startSignInWorld } from '../support/signed-in.ts';
-import { startTestServer, until } from '../support/test-server.ts';
+import { startTestServer } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 
 const ANYWHERE = { address: '127.0.0.1', port: 0 };
 const FRESH_ROUTES = {

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import { decodeJwt } from 'jose';
 import { DEMO_API_AUDIENCE } from '../../src/cli/demo/provider-config.ts';
+import { asTraefik } from '../support/gateway.ts';
 import { skipWithout } from '../support/parts.ts';
 import { assertNoReuse, type ClusterAnswer, startCluster } from './refresh-cluster.ts';
 
@@ -30,12 +31,7 @@ describe('tokens of services in a cluster of three processes over Redis', { skip
     try {
       const jar = await cluster.signIn('alice');
       const other = await cluster.signIn('bob');
-      const gateway = {
-        'x-forwarded-host': `localhost:${cluster.servers[0]?.port}`,
-        'x-forwarded-method': 'GET',
-        'x-forwarded-proto': 'http',
-        'x-forwarded-uri': '/page',
-      };
+      const gateway = asTraefik(`http://localhost:${cluster.servers[0]?.ports.public}`, '/page');
       const ask = (index: number, who: typeof jar, service: string): Promise<ClusterAnswer> =>
         cluster.ask(index % 3, who, `/auth/verify?service=${service}`, { headers: gateway });
       const answers = await Promise.all(Array.from({ length: 1_000 }, (_, index) => ask(index, jar, 'analytics')));

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { type DemoProvider, startDemoProvider } from '../../src/cli/demo/provider.ts';
 import { type ExchangeProvider, startExchangeProvider } from '../support/exchange-provider.ts';
+import { asTraefik } from '../support/gateway.ts';
 import { findFreePorts } from '../support/ports.ts';
 import { type CookieJar, createCookieJar, fetchWithJar } from '../support/provider.ts';
 import { signIn } from '../support/signed-in.ts';
@@ -89,13 +90,7 @@ export async function startTokenWorld(options: TokenWorldOptions = {}): Promise<
     ask: (jar, path, headers = {}) => fetchWithJar(jar, `${base}${path}`, { headers }),
     verify: (jar, query, headers = {}) =>
       fetchWithJar(jar, `http://127.0.0.1:${server.ports.verify}/auth/verify${query}`, {
-        headers: {
-          'x-forwarded-host': new URL(base).host,
-          'x-forwarded-method': 'GET',
-          'x-forwarded-proto': 'http',
-          'x-forwarded-uri': '/page',
-          ...headers,
-        },
+        headers: { ...asTraefik(base, '/page'), ...headers },
       }),
     async close() {
       await server.close();

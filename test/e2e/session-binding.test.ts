@@ -6,6 +6,7 @@ import { after, before, describe, test } from 'node:test';
 import { goodHandshake } from '../proxy/websocket-world.ts';
 import { call, type ProxyWorld, startProxyWorld, startService, type TestService } from '../proxy/world.ts';
 import { ask, CookieBox, signInWith } from '../support/compat.ts';
+import { asTraefik } from '../support/gateway.ts';
 
 type Headers = Record<string, string>;
 
@@ -131,13 +132,7 @@ describe('a session that is tied to', () => {
 test('every address that knows sessions ends one that comes from elsewhere', () =>
   withWorld({ ip: { v4: 32, v6: 128 } }, async (world) => {
     const own = { origin: world.origin, 'x-csrf': '1' };
-    const host = new URL(world.origin).host;
-    const verify = {
-      'x-forwarded-host': host,
-      'x-forwarded-method': 'GET',
-      'x-forwarded-proto': 'http',
-      'x-forwarded-uri': '/page',
-    };
+    const verify = asTraefik(world.origin, '/page');
     const asks: Record<string, (box: CookieBox, headers: Headers) => Promise<{ status: number; body: Buffer }>> = {
       verify: (box, headers) => ask(world.port, box, '/auth/verify', { headers: { ...verify, ...headers } }),
       proxy: (box, headers) => ask(world.port, box, '/api/x', { headers }),

@@ -12,6 +12,7 @@ import {
 } from '../proxy/world.ts';
 import { launchBrowser } from '../support/browser.ts';
 import { ask, CookieBox, setCookies, signInWith } from '../support/compat.ts';
+import { asTraefik } from '../support/gateway.ts';
 import { skipWithout } from '../support/parts.ts';
 import { type CookieJar, createCookieJar, signInAtProvider } from '../support/provider.ts';
 import { MFA, stepUpProvider } from '../support/step-up-provider.ts';
@@ -124,12 +125,7 @@ describe('a route that asks for a stronger sign-in', () => {
 
   test('is kept by verify as by the proxy', async () => {
     const box = await signedIn();
-    const forwarded = {
-      'x-forwarded-host': new URL(world.origin).host,
-      'x-forwarded-method': 'GET',
-      'x-forwarded-proto': 'http',
-      'x-forwarded-uri': '/dashboard/x',
-    };
+    const forwarded = asTraefik(world.origin, '/dashboard/x');
     const refused = await ask(world.port, box, '/auth/verify', { headers: forwarded });
     assert.deepEqual([refused.status, codeOf(refused)], [401, 'insufficient_user_authentication']);
     assert.match(challengeOf(refused), /acr_values="urn:example:mfa gold", max_age=28800$/);

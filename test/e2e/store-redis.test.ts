@@ -7,7 +7,7 @@ import { fetchWithJar } from '../support/provider.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { createCertificates } from '../support/redis-tls.ts';
 import { startSignInWorld } from '../support/signed-in.ts';
-import { until } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 
 describe('sessions in a real Redis', { skip: skipWithout('redis-server', 'openssl') }, () => {
   test('redis://: sign in, verify, session information, sign out everywhere; the store tells nothing', async () => {

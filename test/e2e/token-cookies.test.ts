@@ -9,6 +9,7 @@ import {
   type TestService,
 } from '../proxy/world.ts';
 import { ask, CookieBox, readAccessToken, setCookies, signInWith } from '../support/compat.ts';
+import { asTraefik } from '../support/gateway.ts';
 
 const TOKEN_LIFE_S = 120;
 const NAMES = ['access_token', 'refresh_token', 'bff_session'];
@@ -54,13 +55,7 @@ after(async () => {
 const received = (name: string): string[] =>
   (service.last().headers.cookie ?? '').split('; ').filter((pair) => pair.startsWith(`${name}=`));
 const own = (): Record<string, string> => ({ origin: world.origin, 'x-csrf': '1' });
-/** What Traefik says when it asks verify. */
-const forwarded = (uri: string): Record<string, string> => ({
-  'x-forwarded-host': new URL(world.origin).host,
-  'x-forwarded-method': 'GET',
-  'x-forwarded-proto': 'http',
-  'x-forwarded-uri': uri,
-});
+const forwarded = (uri: string): Record<string, string> => asTraefik(world.origin, uri);
 const named = (answer: TestAnswer): string[] => setCookies(answer).map((line) => line.slice(0, line.indexOf('=')));
 const refresh = (box: CookieBox) => ask(world.port, box, '/auth/refresh', { method: 'POST', headers: own() });
 const bodyOf = ({ body }: TestAnswer) => JSON.parse(body.toString('utf8')) as Record<string, unknown>;

@@ -12,7 +12,7 @@ import {
   settingsPayload,
   uint32,
 } from '../support/h2-raw.ts';
-import { until } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 
 const CANCEL = 8;
 const ENHANCE_YOUR_CALM = 11;

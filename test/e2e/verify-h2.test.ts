@@ -8,7 +8,8 @@ import { after, before, describe, test } from 'node:test';
 import { connect } from 'node:tls';
 import { askH2, connectH2, type H2Server, startH2Server, TEST_TLS, verifyHeaders } from '../support/h2.ts';
 import { connectRawH2, FLAG, FRAME, frame, headerBlock, settingsPayload, uint32 } from '../support/h2-raw.ts';
-import { PUBLIC_URL, until } from '../support/test-server.ts';
+import { PUBLIC_URL } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 
 const NAVIGATION = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', accept: 'text/html' };
 /** RFC 9113 §6.5.2 */

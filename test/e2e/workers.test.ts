@@ -4,10 +4,11 @@ import { createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { askH2, connectH2, LISTEN_H2, verifyHeaders } from '../support/h2.ts';
 import { answered, startLoad } from '../support/keep-alive-load.ts';
+import { readMetric } from '../support/metrics.ts';
 import { skipWithout } from '../support/parts.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { findChildren, type ServeProcess, spawnServe } from '../support/serve-process.ts';
-import { until } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 
 const ANYWHERE = { address: '127.0.0.1', port: 0 };
 const LISTEN = { public: ANYWHERE, verify: ANYWHERE, verify_h2: LISTEN_H2, admin: ANYWHERE };
@@ -25,12 +26,7 @@ describe('two workers', { skip: skipWithout('redis-server') }, () => {
     log: { level: 'info' },
     ...more,
   });
-  const metric = async (name: string): Promise<number> => {
-    const text = await (await fetch(`http://127.0.0.1:${serve.ports().admin}/metrics`)).text();
-    const lines = text.split('\n').filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
-    assert.ok(lines.length > 0, `${name} is there`);
-    return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
-  };
+  const metric = (name: string): Promise<number> => readMetric(serve.ports().admin, name);
   const readyz = async (): Promise<{ status: number; body: { status: string; workers: { ready: number } } }> => {
     const answer = await fetch(`http://127.0.0.1:${serve.ports().admin}/readyz`);
     return { status: answer.status, body: (await answer.json()) as Awaited<ReturnType<typeof readyz>>['body'] };

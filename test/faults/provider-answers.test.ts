@@ -5,7 +5,7 @@ import { skipWithout } from '../support/parts.ts';
 import { createBrowser } from '../support/raw-client.ts';
 import { startRedis } from '../support/redis.ts';
 import { signIdToken } from '../support/scripted-provider.ts';
-import { until } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 import { ANSWER_FAULTS, atHash, ID_TOKEN_FAULTS, MEMBER_FAULTS, USERINFO_FAULTS } from './provider-cases.ts';
 import { assertRefused, type ProviderLab, startProviderLab } from './provider-lab.ts';
 

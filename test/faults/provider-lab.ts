@@ -16,7 +16,8 @@ import {
   signIdToken,
   startScriptedProvider,
 } from '../support/scripted-provider.ts';
-import { startTestServer, type TestServer, type TestServerOptions, until } from '../support/test-server.ts';
+import { startTestServer, type TestServer, type TestServerOptions } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 import { createKeys, type Keys, type ProviderFault } from './provider-cases.ts';
 
 /** A provider that publishes the test's own keys, and a server that signs in with it. */

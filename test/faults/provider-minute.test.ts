@@ -5,7 +5,8 @@ import { after, before, describe, test } from 'node:test';
 import { answer, answerJson, type ReceivedRequest, reset } from '../support/misbehaving-service.ts';
 import { createBrowser, headerOf, type TestBrowser } from '../support/raw-client.ts';
 import { signIdToken } from '../support/scripted-provider.ts';
-import { createMovableClock, until } from '../support/test-server.ts';
+import { createMovableClock } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 import { codeOfPage, type ProviderLab, startProviderLab } from './provider-lab.ts';
 
 const SESSIONS = 20;

@@ -3,7 +3,8 @@ import { describe, test } from 'node:test';
 import { answer, answerJson, type Behaviour, fill, hang, reset } from '../support/misbehaving-service.ts';
 import { createBrowser, headerOf } from '../support/raw-client.ts';
 import { type ScriptedProvider, startScriptedProvider } from '../support/scripted-provider.ts';
-import { startTestServer, type TestServer, type TestServerOptions, until } from '../support/test-server.ts';
+import { startTestServer, type TestServer, type TestServerOptions } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 import { assertNoSecrets, assertRefused, codeOfPage, startProviderLab } from './provider-lab.ts';
 
 const WELL_KNOWN = '/.well-known/openid-configuration';

@@ -11,8 +11,8 @@ import {
   startService,
   type TestCall,
   type TestService,
-  until,
 } from '../proxy/world.ts';
+import { until } from '../support/until.ts';
 
 const none = { source: 'none' };
 const timeouts = { connect: '5s', headers: '10s', body_idle: '10s' };

@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { connect, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { call, type ProxyWorld, startProxyWorld, startService, type TestService, until } from '../proxy/world.ts';
+import { call, type ProxyWorld, startProxyWorld, startService, type TestService } from '../proxy/world.ts';
+import { until } from '../support/until.ts';
 
 const BODY_IDLE_MS = 600;
 

@@ -2,16 +2,9 @@ import assert from 'node:assert/strict';
 import { readFile } from 'node:fs/promises';
 import type { ServerResponse } from 'node:http';
 import { after, before, describe, test } from 'node:test';
-import {
-  call,
-  codeOf,
-  type ProxyWorld,
-  startProxyWorld,
-  startService,
-  type TestService,
-  until,
-} from '../proxy/world.ts';
+import { call, codeOf, type ProxyWorld, startProxyWorld, startService, type TestService } from '../proxy/world.ts';
 import { createCertificates, type TestCertificates } from '../support/redis-tls.ts';
+import { until } from '../support/until.ts';
 
 const none = { source: 'none' };
 const timeouts = { connect: '1s', headers: '1500ms', body_idle: '5s' };

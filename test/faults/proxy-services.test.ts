@@ -2,7 +2,8 @@ import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
-import { call, codeOf, type ProxyWorld, startProxyWorld, type TestAnswer, until } from '../proxy/world.ts';
+import { call, codeOf, type ProxyWorld, startProxyWorld, type TestAnswer } from '../proxy/world.ts';
+import { until } from '../support/until.ts';
 
 /** What a raw service does with one request. */
 type Misbehaviour = (socket: Socket) => void;

@@ -3,9 +3,9 @@ import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { slotOf } from '../../src/core/store-slots.ts';
 import { skipWithout } from '../support/parts.ts';
-import { until } from '../support/redis.ts';
 import { startCluster, type TestCluster } from '../support/redis-cluster.ts';
 import { openProcess, type Process, type Subject, signIn, signOut, underLoad } from '../support/store-life.ts';
+import { until } from '../support/until.ts';
 
 describe('a store in a Cluster', { timeout: 170_000, skip: skipWithout('redis-server') }, () => {
   let cluster: TestCluster;
@@ -28,7 +28,7 @@ describe('a store in a Cluster', { timeout: 170_000, skip: skipWithout('redis-se
     for (const master of cluster.masters) assert.ok((await cluster.client(master).dbsize()) > 0);
     assert.equal(reader.l1.size, 60);
     await Promise.all(subjects.map((subject) => signOut(writer, subject)));
-    await until(async () => reader.l1.size === 0);
+    await until(async () => reader.l1.size === 0, 'the copies are forgotten');
     for (const { handle } of subjects) assert.equal(await reader.sessions.find(handle, false), undefined);
   });
 
@@ -69,7 +69,10 @@ describe('a store in a Cluster', { timeout: 170_000, skip: skipWithout('redis-se
     assert.equal(await reader.store.touch(subject!.session.locator, Date.now(), Date.now() + 60_000), true);
     assert.equal(await signOut(writer, subject!), true);
     assert.equal(await reader.store.readHot(subject!.session.locator, Date.now()), undefined);
-    await until(async () => (await reader.sessions.find(subject!.handle, false)) === undefined);
+    await until(
+      async () => (await reader.sessions.find(subject!.handle, false)) === undefined,
+      'the reader refuses it',
+    );
     for (const client of [target, source]) await client.call('CLUSTER', 'SETSLOT', String(number), 'STABLE');
   });
 
@@ -80,12 +83,20 @@ describe('a store in a Cluster', { timeout: 170_000, skip: skipWithout('redis-se
     await until(async () => {
       const info = await cluster.client(dead!).info('replication');
       return Number(/master_repl_offset:(\d+)/.exec(info)![1]) === Number(/offset=(\d+)/.exec(info)?.[1]);
-    });
+    }, 'the replica has everything');
     const result = await underLoad(reader, subjects, async () => {
       await dead!.kill();
-      await until(async () => (await cluster.client(cluster.replica).role())[0] === 'master', 60_000);
-      await until(async () => reader.store.status().reachable && writer.store.status().reachable, 60_000);
-      await until(async () => reader.l1.isCurrent(Date.now()), 30_000);
+      await until(
+        async () => (await cluster.client(cluster.replica).role())[0] === 'master',
+        'the replica is master',
+        60_000,
+      );
+      await until(
+        async () => reader.store.status().reachable && writer.store.status().reachable,
+        'both reach the store',
+        60_000,
+      );
+      await until(async () => reader.l1.isCurrent(Date.now()), 'the copies are current', 30_000);
       for (const subject of ofDead.slice(0, 5)) assert.equal(await signOut(writer, subject), true);
       await sleep(500);
     });

@@ -6,8 +6,9 @@ import type { SallyportError } from '../../src/core/errors.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { creationAt, hasCode, newKey } from '../contract/session-store-behaviours.ts';
 import { skipWithout } from '../support/parts.ts';
-import { startRedis, type TestRedis, until, whenReachable } from '../support/redis.ts';
+import { startRedis, type TestRedis, whenReachable } from '../support/redis.ts';
 import { createCertificates, type TestCertificates } from '../support/redis-tls.ts';
+import { until } from '../support/until.ts';
 
 const NOW = Date.now();
 
@@ -33,7 +34,7 @@ describe('Redis store when its server does not trust it, or it does not trust it
     const settings = withAcl.settings({ username: 'sallyport', password: 'pass-that-is-wrong' });
     const faults: SallyportError[] = [];
     const store = createValkeyStore({ redis: settings, onError: (error) => faults.push(error) });
-    await until(async () => faults.length > 0);
+    await until(async () => faults.length > 0, 'a fault is reported');
     assert.equal(faults[0]?.detail, `redis 127.0.0.1:${withAcl.port}: WRONGPASS`);
     const failure = await store.readHot(newKey(), NOW).catch((error: unknown) => error);
     assert.ok(hasCode('store_unavailable')(failure));
@@ -96,7 +97,7 @@ async function firstFault(redis: RedisSettings): Promise<string> {
   const faults: SallyportError[] = [];
   const store = createValkeyStore({ redis, onError: (error) => faults.push(error) });
   try {
-    await until(async () => faults.length > 0 || store.status().reachable);
+    await until(async () => faults.length > 0 || store.status().reachable, 'an outcome');
     assert.deepEqual(store.status(), { reachable: false, reachedOnce: false, unreplicated: 0 });
     return faults[0]?.detail?.split(': ').at(-1) ?? '';
   } finally {

@@ -2,9 +2,9 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { skipWithout } from '../support/parts.ts';
-import { until } from '../support/redis.ts';
 import { MASTER_NAME, type SentinelGroup, startSentinelGroup } from '../support/redis-sentinel.ts';
 import { openProcess, type Process, signIn, signOut, underLoad } from '../support/store-life.ts';
+import { until } from '../support/until.ts';
 
 describe('a store behind Sentinels', { timeout: 170_000, skip: skipWithout('redis-server') }, () => {
   let group: SentinelGroup;
@@ -29,8 +29,12 @@ describe('a store behind Sentinels', { timeout: 170_000, skip: skipWithout('redi
       await sleep(200);
       await admin.call('SENTINEL', 'FAILOVER', MASTER_NAME);
       for (const subject of subjects.slice(0, 10)) await signOut(writer, subject);
-      await until(async () => (await group.masterPort()) !== before, 30_000);
-      await until(async () => reader.store.status().reachable && reader.l1.isCurrent(Date.now()), 30_000);
+      await until(async () => (await group.masterPort()) !== before, 'another master', 30_000);
+      await until(
+        async () => reader.store.status().reachable && reader.l1.isCurrent(Date.now()),
+        'the reader follows',
+        30_000,
+      );
       await sleep(500);
     });
     admin.disconnect();
@@ -60,9 +64,13 @@ describe('a store behind Sentinels', { timeout: 170_000, skip: skipWithout('redi
     const result = await underLoad(reader, subjects, async () => {
       await master.kill();
       for (const subject of subjects.slice(10, 20)) await signOut(writer, subject);
-      await until(async () => (await group.masterPort()) !== before, 60_000);
-      await until(async () => reader.store.status().reachable && writer.store.status().reachable, 30_000);
-      await until(async () => reader.l1.isCurrent(Date.now()), 30_000);
+      await until(async () => (await group.masterPort()) !== before, 'another master', 60_000);
+      await until(
+        async () => reader.store.status().reachable && writer.store.status().reachable,
+        'both reach the store',
+        30_000,
+      );
+      await until(async () => reader.l1.isCurrent(Date.now()), 'the copies are current', 30_000);
       // The old master comes back: as a replica, which nobody reads.
       await master.start();
       await group.whenReplicated();

@@ -11,8 +11,9 @@ import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { creationAt, hasCode, newKey } from '../contract/session-store-behaviours.ts';
 import { skipWithout } from '../support/parts.ts';
 import { findFreePorts } from '../support/ports.ts';
-import { startRedis, type TestRedis, until, whenReachable } from '../support/redis.ts';
+import { startRedis, type TestRedis, whenReachable } from '../support/redis.ts';
 import { startTcpFaultProxy, type TcpFaultProxy } from '../support/tcp-fault-proxy.ts';
+import { until } from '../support/until.ts';
 
 const NOW = Date.now();
 const CLOSE_CHILD = fileURLToPath(new URL('./store-close-child.ts', import.meta.url));
@@ -38,7 +39,7 @@ describe('Redis store when its server fails', OPTIONS, () => {
     await assert.rejects(opened.store.readHot(newKey(), NOW), hasCode('store_unavailable'));
     await assert.rejects(opened.store.ping(), hasCode('store_unavailable'));
     assert.deepEqual(opened.store.status(), { reachable: false, reachedOnce: false, unreplicated: 0 });
-    await until(async () => opened.faults.length > 0);
+    await until(async () => opened.faults.length > 0, 'a fault is reported');
     assert.match(opened.faults[0]!.message, /^store_unavailable: redis 127\.0\.0\.1:\d+: ECONNREFUSED$/);
     const late = await startRedis({ port });
     await whenReachable(opened.store);
@@ -53,11 +54,11 @@ describe('Redis store when its server fails', OPTIONS, () => {
     await opened.store.create(creation);
     for (let round = 0; round < 2; round += 1) {
       await redis.stop();
-      await until(async () => !opened.store.status().reachable);
+      await until(async () => !opened.store.status().reachable, 'the store is known to be away');
       await assert.rejects(opened.store.readHot(creation.locator, NOW), hasCode('store_unavailable'));
       await assert.rejects(opened.store.destroy(creation), hasCode('store_unavailable'));
       assert.equal(opened.store.status().reachedOnce, true);
-      await until(async () => opened.faults.length > round);
+      await until(async () => opened.faults.length > round, 'the fault is reported again');
       await redis.start();
       await whenReachable(opened.store);
       assert.deepEqual((await opened.store.readHot(creation.locator, NOW))?.hot, Buffer.from('hot'));
@@ -72,7 +73,7 @@ describe('Redis store when its server fails', OPTIONS, () => {
     const id = newKey();
     proxy.setMode('hold');
     const outcome = assert.rejects(opened.store.consumeOnce('state', id, NOW, 60_000), hasCode('store_unavailable'));
-    await until(async () => (await admin.exists(`sp:o:${id}`)) === 1);
+    await until(async () => (await admin.exists(`sp:o:${id}`)) === 1, 'the mark is written');
     await admin.del(`sp:o:${id}`);
     proxy.setMode('cut');
     await outcome;
@@ -99,11 +100,11 @@ describe('Redis store when its server fails', OPTIONS, () => {
     // The connection of the commands learns by a command of its own.
     await assert.rejects(opened.store.ping(), hasCode('store_unavailable'));
     // New connections are swallowed too, until they are not; the old ones stay lost.
-    await until(async () => proxy.accepted() > before + 3);
+    await until(async () => proxy.accepted() > before + 3, 'it connects again and again');
     proxy.setMode('pass');
     await whenReachable(opened.store);
     assert.notEqual(await opened.store.readHot(creation.locator, NOW), undefined);
-    await until(async () => proxy.open() === 2);
+    await until(async () => proxy.open() === 2, 'both connections are open');
   });
 
   test('a stall of our own event loop is not taken for an outage', async () => {
@@ -136,11 +137,11 @@ describe('Redis store when its server fails', OPTIONS, () => {
     proxy.setMode('hold');
     await using opened = open(redis.settings({ port: proxy.port, db: 99 }));
     // The server has refused SELECT, and we do not know it yet.
-    await until(async () => (await admin.info('commandstats')).includes('cmdstat_select'));
+    await until(async () => (await admin.info('commandstats')).includes('cmdstat_select'), 'SELECT was sent');
     const early = opened.store.create(creationAt(NOW)).catch((error: SallyportError) => error.code);
     proxy.setMode('pass');
     assert.equal(await early, 'store_unavailable');
-    await until(async () => opened.faults.length > 0);
+    await until(async () => opened.faults.length > 0, 'a fault is reported');
     await assert.rejects(opened.store.create(creationAt(NOW)), hasCode('store_unavailable'));
     assert.deepEqual(opened.store.status(), { reachable: false, reachedOnce: false, unreplicated: 0 });
     assert.equal(await admin.dbsize(), 0);
@@ -156,14 +157,17 @@ describe('Redis store when its server fails', OPTIONS, () => {
     await opened.store.create(creation);
     await opened.store.touch(creation.locator, NOW, creation.expiresAt + 1);
     await second.replicaof('127.0.0.1', redis.port);
-    await until(async () => (await second.exists(`sp:s:{${creation.locator}}`)) === 1);
+    await until(async () => (await second.exists(`sp:s:{${creation.locator}}`)) === 1, 'the other database has it');
     await second.replicaof('NO', 'ONE');
     await first.replicaof('127.0.0.1', other.port);
     proxy.setTarget(other.port);
     const touch = opened.store.touch(creation.locator, NOW, creation.expiresAt + 2);
     await assert.rejects(touch, (error: SallyportError) => error.detail?.endsWith(': READONLY') ?? false);
-    await until(async () => proxy.open() === 2 && opened.store.status().reachable);
-    await until(() => opened.store.touch(creation.locator, NOW, creation.expiresAt + 3).catch(() => false));
+    await until(async () => proxy.open() === 2 && opened.store.status().reachable, 'the store is back');
+    await until(
+      () => opened.store.touch(creation.locator, NOW, creation.expiresAt + 3).catch(() => false),
+      'the session slides',
+    );
     assert.equal(await second.hget(`sp:s:{${creation.locator}}`, 'e'), `${creation.expiresAt + 3}`);
     await first.replicaof('NO', 'ONE');
     first.disconnect();

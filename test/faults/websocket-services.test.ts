@@ -13,8 +13,8 @@ import {
   startSocketService,
   startSocketWorld,
 } from '../proxy/websocket-world.ts';
-import { until } from '../proxy/world.ts';
 import { createCertificates, type TestCertificates } from '../support/redis-tls.ts';
+import { until } from '../support/until.ts';
 
 const none = { source: 'none' };
 /** Nobody listens on port 1 of loopback. */

@@ -5,14 +5,14 @@ import type { Timers } from '../../src/core/lease.ts';
 import { createLog } from '../../src/core/log.ts';
 import type { Session } from '../../src/core/services.ts';
 import type { SessionHot } from '../../src/core/session.ts';
-import { createSessions } from '../../src/core/sessions.ts';
 import type { SessionStore } from '../../src/core/store.ts';
 import { createMemoryStore } from '../../src/core/store-memory.ts';
 import { createRefresh } from '../../src/flows/refresh.ts';
 import type { GrantAnswer, RefreshedTokens } from '../../src/flows/refresh-grant.ts';
 import { createRefreshRecords, type RefreshRecord } from '../../src/flows/refresh-record.ts';
-import { createClock, made, ringOf, settled } from '../core/sessions-support.ts';
-import { hotOf, NOW, principalOf } from '../core/world.ts';
+import { createClock, loginOf, made, ringOf, settled } from '../core/sessions-support.ts';
+import { NOW, principalOf } from '../core/world.ts';
+import { sessionsOver } from '../support/direct-sessions.ts';
 
 /** Total deadline of a token call, ms. */
 export const CALL_MS = 2_000;
@@ -39,26 +39,11 @@ export async function openRefresh(scene: RefreshScene = {}) {
     onOversize: () => {},
     onControl: () => {},
   });
-  const sessions = createSessions({
-    store,
-    ring,
-    clock,
-    settings: { idleMs: 1_800_000, absoluteMs: 43_200_000, maxPerUser: 0, checkSlides: true, exposedClaims: [] },
-    identity,
-    tombstoneTtlMs: 60_000,
-    onBackgroundError: () => {},
-  });
-  const { createdAt: _c, idleMs: _i, absoluteAt: _a, indexKeyId: _k, ...hot } = hotOf();
-  const login = {
-    ...hot,
-    accessToken: 'at-0',
-    tokenIssuedAt: NOW - 600_000,
-    tokenExpiresAt: NOW + 30_000,
-    renewable: true,
-    ...scene.hot,
-  };
+  const sessions = sessionsOver({ store, ring, clock, identity });
+  const tokens = { accessToken: 'at-0', tokenIssuedAt: NOW - 600_000, tokenExpiresAt: NOW + 30_000, renewable: true };
+  const { hot } = loginOf({ ...tokens, ...scene.hot });
   const { handle, session } = made(
-    await sessions.create({ hot: login, cold: { refreshToken: 'rt-0', idToken: undefined }, startedAt: NOW }),
+    await sessions.create({ hot, cold: { refreshToken: 'rt-0', idToken: undefined }, startedAt: NOW }),
   );
   const sent: string[] = [];
   const told: string[] = [];

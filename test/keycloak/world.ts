@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { LIMITS } from '../../src/core/limits.ts';
+import { asTraefik } from '../support/gateway.ts';
 import { signInAtKeycloak, type TestKeycloak } from '../support/keycloak.ts';
 import { type KeycloakClient, ROLES_IN_ID_TOKEN } from '../support/keycloak-realm.ts';
 import { findFreePorts } from '../support/ports.ts';
@@ -11,8 +12,8 @@ import {
   startTestServer,
   type TestServer,
   type TestServerOptions,
-  until,
 } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 
 /** How a suite gets at the one running Keycloak: it is there once tests run, not yet while they are registered. */
 export type GetKeycloak = () => TestKeycloak;
@@ -150,13 +151,7 @@ function createActions(base: string, server: TestServer, clock: MovableClock): A
     },
     verify: (jar, uri = '/page', headers = {}, query = '') =>
       fetchWithJar(jar, `http://127.0.0.1:${server.ports.verify}/auth/verify?${query}`, {
-        headers: {
-          'x-forwarded-host': new URL(base).host,
-          'x-forwarded-method': 'GET',
-          'x-forwarded-proto': 'http',
-          'x-forwarded-uri': uri,
-          ...headers,
-        },
+        headers: { ...asTraefik(base, uri), ...headers },
       }),
     ask,
     renew(jar) {

@@ -3,13 +3,15 @@ import { connect, type Socket } from 'node:net';
 import { describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { requestBytes } from '../../scripts/attacks/raw-client.ts';
+import { type ChildServer, startChildServer } from '../support/child-server.ts';
+import { asTraefik } from '../support/gateway.ts';
 import { skipWithout } from '../support/parts.ts';
 import { callbackTarget, createBrowser, type Header } from '../support/raw-client.ts';
 import { startRedis, type TestRedis } from '../support/redis.ts';
 import { type ScriptedProvider, startScriptedProvider } from '../support/scripted-provider.ts';
 import { startTcpFaultProxy, type TcpFaultProxy } from '../support/tcp-fault-proxy.ts';
-import { until } from '../support/test-server.ts';
-import { type ChildServer, startChildServer } from './child-server.ts';
+import { PUBLIC_URL } from '../support/test-server.ts';
+import { until } from '../support/until.ts';
 
 const LOGINS = 700;
 const CALLBACKS = 2_000;
@@ -139,10 +141,7 @@ async function leaveCallback(server: ChildServer, provider: ScriptedProvider): P
 function verifyRequest(handle: string): Buffer {
   return requestBytes('GET', '/auth/verify', [
     ['host', 'sallyport.internal'],
-    ['x-forwarded-host', 'app.example.test'],
-    ['x-forwarded-uri', '/dashboard'],
-    ['x-forwarded-proto', 'https'],
-    ['x-forwarded-method', 'GET'],
+    ...Object.entries(asTraefik(PUBLIC_URL, '/dashboard')),
     ['cookie', `bff_session=${handle}`],
   ]);
 }

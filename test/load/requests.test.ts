@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import autocannon from 'autocannon';
+import { startChildServer } from '../support/child-server.ts';
 import { answerJson, startMisbehavingService } from '../support/misbehaving-service.ts';
 import { createBrowser } from '../support/raw-client.ts';
 import { startScriptedProvider } from '../support/scripted-provider.ts';
-import { startChildServer } from './child-server.ts';
 
 const REQUESTS = 50_000;
 const WARM_UP = 10_000;

@@ -1,13 +1,12 @@
 import assert from 'node:assert/strict';
 import { createKeyRing } from '../../src/core/crypto.ts';
 import { L1 } from '../../src/core/l1.ts';
-import type { Session } from '../../src/core/services.ts';
+import type { Session, Sessions } from '../../src/core/services.ts';
 import { locatorOf, sealPart } from '../../src/core/session.ts';
-import { createSessions } from '../../src/core/sessions.ts';
 import type { SessionStore, StoredHot } from '../../src/core/store.ts';
 import { ChangeHub } from '../../src/core/store-changes.ts';
 import { hotOf, NOW } from '../core/world.ts';
-import { NO_IDENTITY } from '../support/identity.ts';
+import { sessionsOver } from '../support/direct-sessions.ts';
 
 /** Interval of the model's heartbeat, ms. */
 export const HEARTBEAT_MS = 1_000;
@@ -55,7 +54,7 @@ export class L1World {
   readonly l1: L1;
   /** How often a session was found without a promise: shows that the model exercises the cache at all. */
   hits = 0;
-  readonly #sessions: ReturnType<typeof createSessions>;
+  readonly #sessions: Sessions;
   readonly #hub = new ChangeHub(() => Math.min(this.#currentUntil, this.#vouchedUntil));
   /** Until when somebody who knows has named our server the master; no end while nobody is asked. */
   #vouchedUntil = Number.POSITIVE_INFINITY;
@@ -82,15 +81,10 @@ export class L1World {
         return read.answer.promise;
       },
     } as unknown as SessionStore;
-    this.#sessions = createSessions({
-      store,
-      ring,
-      l1: this.l1,
+    this.#sessions = sessionsOver({
+      ...{ store, ring, l1: this.l1 },
       clock: { now: () => this.#now },
-      settings: { idleMs: 1e12, absoluteMs: 1e12, maxPerUser: 0, checkSlides: true, exposedClaims: [] },
-      identity: NO_IDENTITY,
-      tombstoneTtlMs: 1,
-      onBackgroundError: () => {},
+      settings: { idleMs: 1e12, absoluteMs: 1e12 },
     });
   }
 

@@ -6,15 +6,15 @@ import { LIMITS } from '../../src/core/limits.ts';
 import { createLog } from '../../src/core/log.ts';
 import type { Session, Sessions } from '../../src/core/services.ts';
 import { locatorOf } from '../../src/core/session.ts';
-import { createSessions } from '../../src/core/sessions.ts';
 import type { SessionStore, StoreChanges } from '../../src/core/store.ts';
 import { createMemoryStore } from '../../src/core/store-memory.ts';
 import { createRefresh } from '../../src/flows/refresh.ts';
 import type { FlightEvents } from '../../src/flows/refresh-flight.ts';
 import type { GrantAnswer } from '../../src/flows/refresh-grant.ts';
 import { createRefreshRecords } from '../../src/flows/refresh-record.ts';
-import { ringOf } from '../core/sessions-support.ts';
+import { loginOf, made, ringOf } from '../core/sessions-support.ts';
 import { hotOf, NOW } from '../core/world.ts';
+import { sessionsOver } from '../support/direct-sessions.ts';
 
 /** Random numbers that a seed decides (mulberry32). */
 export function createRandom(seed: number): () => number {
@@ -155,15 +155,11 @@ export class RefreshWorld {
   }
 
   async signIn(): Promise<void> {
-    const { createdAt: _c, idleMs: _i, absoluteAt: _a, indexKeyId: _k, ...hot } = hotOf();
     const tokens = { accessToken: 'at-0', tokenIssuedAt: NOW, tokenExpiresAt: NOW + TOKEN_MS, renewable: true };
+    const { hot } = loginOf(tokens);
     const sessions = this.#sessionsOver(this.store);
-    const made = await sessions.create({
-      hot: { ...hot, ...tokens },
-      cold: { refreshToken: 'rt-0', idToken: undefined },
-      startedAt: NOW,
-    });
-    this.handle = made?.handle ?? '';
+    const cold = { refreshToken: 'rt-0', idToken: undefined };
+    this.handle = made(await sessions.create({ hot, cold, startedAt: NOW })).handle;
   }
 
   /** Wait as long as a process's promise takes, which may be for ever. */
@@ -218,13 +214,8 @@ export class RefreshWorld {
   }
 
   #sessionsOver(store: SessionStore): Sessions {
-    return createSessions({
-      store,
-      ring: RING,
-      clock: this.time,
-      settings: { idleMs: 1_800_000, absoluteMs: 43_200_000, maxPerUser: 0, checkSlides: true, exposedClaims: [] },
-      identity: IDENTITY,
-      tombstoneTtlMs: 60_000,
+    return sessionsOver({
+      ...{ store, ring: RING, clock: this.time, identity: IDENTITY },
       onBackgroundError: (error) => this.errors.push(error),
     });
   }

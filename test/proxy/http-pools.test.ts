@@ -10,7 +10,7 @@ import {
   type ServiceTableOptions,
   type Waiter,
 } from '../../src/proxy/http-pools.ts';
-import { until } from './world.ts';
+import { until } from '../support/until.ts';
 
 const service: Service = {
   name: 's',

@@ -3,8 +3,9 @@ import { once } from 'node:events';
 import { createServer as createTcpServer, type Socket } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { openRawWebSocket } from '../support/raw-websocket.ts';
+import { until } from '../support/until.ts';
 import { closeOf, goodHandshake, type SocketWorld, startSocketWorld } from './websocket-world.ts';
-import { codeOf, until } from './world.ts';
+import { codeOf } from './world.ts';
 
 /** What the misbehaving service does with a handshake, by path. */
 const answers = new Map<string, (socket: Socket, key: string) => void>();

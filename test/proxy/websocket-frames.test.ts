@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
 import { after, before, describe, test } from 'node:test';
 import { closePayload, openRawWebSocket, type RawFrame } from '../support/raw-websocket.ts';
+import { until } from '../support/until.ts';
 import {
   closeOf,
   goodHandshake,
@@ -11,7 +12,6 @@ import {
   type SocketWorld,
   startSocketWorld,
 } from './websocket-world.ts';
-import { until } from './world.ts';
 
 const [CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG] = [0, 1, 2, 8, 9, 10];
 

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { after, before, describe, test } from 'node:test';
+import { until } from '../support/until.ts';
 import { goodHandshake, nextMessage, type SocketWorld, startSocketWorld } from './websocket-world.ts';
-import { codeOf, type TestAnswer, until } from './world.ts';
+import { codeOf, type TestAnswer } from './world.ts';
 
 type Attack = {
   readonly id: string;

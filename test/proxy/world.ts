@@ -12,8 +12,10 @@ import { startServer } from '../../src/cli/serve.ts';
 import { loadConfig } from '../../src/core/config/load.ts';
 import { createLog } from '../../src/core/log.ts';
 import type { RunningServer } from '../../src/server.ts';
+import { readMetric } from '../support/metrics.ts';
 import { findFreePorts } from '../support/ports.ts';
 import { createCookieJar, createTestClient, signInAtProvider } from '../support/provider.ts';
+import { until } from '../support/until.ts';
 
 /** What a test puts behind Sallyport: routes.yaml as data. */
 export type ProxyWorldOptions = {
@@ -37,7 +39,7 @@ export type ProxyWorld = {
   signIn(user: 'alice' | 'bob'): Promise<string>;
   /** Move Sallyport's clock forward. */
   advanceMs(ms: number): void;
-  /** One value of the metrics page. */
+  /** A number of /metrics, see `readMetric`. */
   metric(name: string): Promise<number>;
   /** The client at the provider, as Sallyport knows it. */
   readonly client: { readonly client_id: string; readonly client_secret: string };
@@ -172,16 +174,6 @@ async function signIn(port: number, user: string): Promise<string> {
   return session.split(';')[0] as string;
 }
 
-async function readMetric(port: number, name: string): Promise<number> {
-  const { body } = await call({ port, path: '/metrics' });
-  const line = body
-    .toString('utf8')
-    .split('\n')
-    .find((text) => text.startsWith(`${name} `));
-  if (line === undefined) throw new Error(`no metric ${name}`);
-  return Number(line.slice(name.length + 1));
-}
-
 /** A service behind Sallyport. */
 export type TestService = {
   readonly url: string;
@@ -274,17 +266,4 @@ export function call({ port, path, method = 'GET', headers = {}, body }: TestCal
 /** The problem code of an error answer. */
 export function codeOf(answer: TestAnswer): string {
   return String((JSON.parse(answer.body.toString('utf8')) as { code?: unknown }).code);
-}
-
-/** Poll until the condition holds. Errors: after `deadlineMs`. */
-export async function until(
-  condition: () => boolean | Promise<boolean>,
-  what: string,
-  deadlineMs = 5_000,
-): Promise<void> {
-  const end = performance.now() + deadlineMs;
-  while (!(await condition())) {
-    if (performance.now() > end) throw new Error(`did not happen in ${deadlineMs} ms: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 10));
-  }
 }

@@ -13,7 +13,7 @@ import { readProject } from './docs.ts';
 import { getPart } from './parts.ts';
 import { findFreePorts } from './ports.ts';
 import type { CookieJar } from './provider.ts';
-import { until } from './test-server.ts';
+import { until } from './until.ts';
 
 /** The host of the examples. */
 export const EXAMPLE_HOST = 'app.example.com';

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import type { Page, Response } from 'playwright-core';
 import type { DemoInfo } from '../../src/cli/demo/demo-start.ts';
 import type { TestBrowser } from './browser.ts';
+import { asTraefik } from './gateway.ts';
 
 /** Everything that reached a browser: addresses, headers and bodies, for the search for secrets. */
 export type Traffic = {
@@ -56,13 +57,7 @@ export async function askVerify(browser: TestBrowser, info: DemoInfo): Promise<g
   const cookies = await browser.context.cookies(info.url);
   const header = cookies.map(({ name, value }) => `${name}=${value}`).join('; ');
   return fetch(info.verify_url, {
-    headers: {
-      cookie: header,
-      'x-forwarded-host': new URL(info.url).host,
-      'x-forwarded-method': 'GET',
-      'x-forwarded-proto': 'http',
-      'x-forwarded-uri': '/dashboard',
-    },
+    headers: { cookie: header, ...asTraefik(info.url, '/dashboard') },
     redirect: 'manual',
   });
 }

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { connect, type TLSSocket } from 'node:tls';
 import { TEST_TLS } from './h2.ts';
-import { until } from './test-server.ts';
+import { until } from './until.ts';
 
 /** Frame types of RFC 9113 §6. */
 export const FRAME = {

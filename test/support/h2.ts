@@ -7,7 +7,8 @@ import {
   type OutgoingHttpHeaders,
 } from 'node:http2';
 import { join } from 'node:path';
-import { startTestServer, type TestServer, type TestServerOptions } from './test-server.ts';
+import { asTraefik } from './gateway.ts';
+import { PUBLIC_URL, startTestServer, type TestServer, type TestServerOptions } from './test-server.ts';
 
 const FOLDER = join(import.meta.dirname, '../fixtures/tls');
 
@@ -70,14 +71,11 @@ export type H2Answer = {
   readonly code: number;
 };
 
-/** What Traefik sends for a page of `https://app.example.test`. */
+/** What Traefik sends for a page of the public address. */
 export function verifyHeaders(uri: string, more: OutgoingHttpHeaders = {}): OutgoingHttpHeaders {
   return {
     ':path': '/auth/verify',
-    'x-forwarded-host': 'app.example.test',
-    'x-forwarded-method': 'GET',
-    'x-forwarded-proto': 'https',
-    'x-forwarded-uri': uri,
+    ...asTraefik(PUBLIC_URL, uri),
     ...more,
   };
 }

@@ -1,7 +1,8 @@
 import type { Redis } from 'iovalkey';
 import type { RedisSettings } from '../../src/core/config/types-store.ts';
 import { findFreePorts } from './ports.ts';
-import { startRedis, type TestRedis, until } from './redis.ts';
+import { startRedis, type TestRedis } from './redis.ts';
+import { until } from './until.ts';
 
 const SLOTS = 16_384;
 /** A server listens for the others of its Cluster at its port and this. */
@@ -43,19 +44,27 @@ export async function startCluster(nodeTimeoutMs = 1_500): Promise<TestCluster> 
   }
   for (const server of servers.slice(1)) await client(server).call('CLUSTER', 'MEET', '127.0.0.1', String(a.port));
   const whenWhole = (members: readonly TestRedis[] = servers): Promise<void> =>
-    until(async () => {
-      const infos = await Promise.all(members.map((server) => client(server).cluster('INFO')));
-      return infos.every((info) => /cluster_state:ok/.test(info) && /cluster_known_nodes:4/.test(info));
-    }, 60_000);
+    until(
+      async () => {
+        const infos = await Promise.all(members.map((server) => client(server).cluster('INFO')));
+        return infos.every((info) => /cluster_state:ok/.test(info) && /cluster_known_nodes:4/.test(info));
+      },
+      'the cluster is whole',
+      60_000,
+    );
   await whenWhole(masters);
   const masterId = await client(a).call('CLUSTER', 'MYID');
-  await until(async () => {
-    await client(replica)
-      .call('CLUSTER', 'REPLICATE', String(masterId))
-      .catch(() => undefined);
-    return (await client(replica).role())[0] === 'slave';
-  }, 30_000);
-  await until(async () => (await client(replica).role())[3] === 'connected', 30_000);
+  await until(
+    async () => {
+      await client(replica)
+        .call('CLUSTER', 'REPLICATE', String(masterId))
+        .catch(() => undefined);
+      return (await client(replica).role())[0] === 'slave';
+    },
+    'the fourth is a replica',
+    30_000,
+  );
+  await until(async () => (await client(replica).role())[3] === 'connected', 'the replica is connected', 30_000);
   await whenWhole();
   return {
     ...{ masters, replica, client, whenWhole },

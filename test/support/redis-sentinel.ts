@@ -8,7 +8,8 @@ import { Redis } from 'iovalkey';
 import type { RedisSettings } from '../../src/core/config/types-store.ts';
 import { getPart } from './parts.ts';
 import { findFreePorts } from './ports.ts';
-import { startRedis, type TestRedis, until } from './redis.ts';
+import { startRedis, type TestRedis } from './redis.ts';
+import { until } from './until.ts';
 
 /** Name of the group that the Sentinels watch. */
 export const MASTER_NAME = 'sallyport';
@@ -53,13 +54,17 @@ export async function startSentinelGroup(downAfterMs = 500): Promise<SentinelGro
       return Number(value);
     },
     whenReplicated: () =>
-      until(async () => {
-        const [master, replicas] = await Promise.all([roleOf(first), roleOf(second)]).then((roles) => roles.sort());
-        if (master?.[0] !== 'master' || replicas?.[0] !== 'slave' || replicas[3] !== 'connected') return false;
-        const state = (await admin.call('SENTINEL', 'MASTER', MASTER_NAME)) as string[];
-        const read = (name: string): string => state[state.indexOf(name) + 1]!;
-        return read('num-slaves') === '1' && read('num-other-sentinels') === '2';
-      }, 30_000),
+      until(
+        async () => {
+          const [master, replicas] = await Promise.all([roleOf(first), roleOf(second)]).then((roles) => roles.sort());
+          if (master?.[0] !== 'master' || replicas?.[0] !== 'slave' || replicas[3] !== 'connected') return false;
+          const state = (await admin.call('SENTINEL', 'MASTER', MASTER_NAME)) as string[];
+          const read = (name: string): string => state[state.indexOf(name) + 1]!;
+          return read('num-slaves') === '1' && read('num-other-sentinels') === '2';
+        },
+        'the group is whole',
+        30_000,
+      ),
     remove: async () => {
       admin.disconnect();
       await Promise.all(children.map(stop));

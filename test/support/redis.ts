@@ -4,13 +4,13 @@ import { mkdtemp, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { Redis } from 'iovalkey';
 import type { RedisSettings } from '../../src/core/config/types-store.ts';
 import type { SessionStore } from '../../src/core/store.ts';
 import { getPart } from './parts.ts';
 import { findFreePorts } from './ports.ts';
 import type { TestCertificates } from './redis-tls.ts';
+import { until } from './until.ts';
 
 /** How a test server is started. */
 export type RedisOptions = {
@@ -82,16 +82,7 @@ export async function startRedis(options: RedisOptions = {}): Promise<TestRedis>
 
 /** Wait until the store has a working connection; throws after `deadlineMs`. */
 export async function whenReachable(store: SessionStore, deadlineMs = 10_000): Promise<void> {
-  await until(async () => store.status().reachable, deadlineMs);
-}
-
-/** Ask again and again until the answer is true; throws after `deadlineMs`. */
-export async function until(isTrue: () => Promise<boolean>, deadlineMs = 10_000): Promise<void> {
-  for (let waitedMs = 0; waitedMs < deadlineMs; waitedMs += 10) {
-    if (await isTrue()) return;
-    await sleep(10);
-  }
-  throw new Error(`not true within ${deadlineMs} ms`);
+  await until(async () => store.status().reachable, 'the store is reachable', deadlineMs);
 }
 
 function serverArguments(options: RedisOptions, port: number, directory: string): string[] {

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { projectFolder } from '../../scripts/parts.js';
 import { UNUSED_IDPS } from './h2.ts';
-import { defaultSettings, type LogLine, until } from './test-server.ts';
+import { defaultSettings, type LogLine } from './test-server.ts';
+import { until } from './until.ts';
 
 /** `sallyport serve` as a process of its own. */
 export type ServeProcess = {
@@ -30,11 +31,17 @@ export type ServeProcess = {
 /** settings.yaml (merged over the usual ones, first level) and routes.yaml. */
 export type ServeFiles = { readonly settings?: Readonly<Record<string, unknown>>; readonly routes?: object };
 
+/** Those, and further keys of the one provider in idps.yaml. */
+export type ServeStart = ServeFiles & { readonly idp?: Readonly<Record<string, unknown>> | undefined };
+
 /** A public route `/open/*`; everything else asks for a session. */
 export const OPEN_ROUTES = { version: 1, routes: [{ id: 'open', paths: ['/open/*'], auth: 'none' }] };
 
 /** Start it with a configuration directory of its own; it may still be starting, or fail to, when this returns. */
-export function spawnServe(files: ServeFiles, environment: Readonly<Record<string, string>> = {}): ServeProcess {
+export function spawnServe(
+  { idp, ...files }: ServeStart,
+  environment: Readonly<Record<string, string>> = {},
+): ServeProcess {
   const directory = mkdtempSync(join(tmpdir(), 'sallyport-serve-'));
   const base = defaultSettings();
   const write = (name: string, text: string): void => writeFileSync(join(directory, name), text);
@@ -42,13 +49,15 @@ export function spawnServe(files: ServeFiles, environment: Readonly<Record<strin
     write('settings.yaml', JSON.stringify({ ...base, ...settings }));
     write('routes.yaml', JSON.stringify(routes));
   };
-  write('idps.yaml', JSON.stringify(UNUSED_IDPS));
+  write('idps.yaml', JSON.stringify({ version: 1, providers: { main: { ...UNUSED_IDPS.providers.main, ...idp } } }));
   configure(files);
   const launcher = join(projectFolder, 'bin/sallyport.js');
   const child: ChildProcess = spawn(process.execPath, [launcher, 'serve', '--config', directory], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, NODE_TEST_CONTEXT: undefined, ...environment },
   });
+  const kill = (): void => void child.kill('SIGKILL');
+  process.once('exit', kill);
   const log: LogLine[] = [];
   let errors = '';
   createInterface({ input: child.stdout! }).on('line', (line) => log.push(JSON.parse(line) as LogLine));
@@ -57,6 +66,7 @@ export function spawnServe(files: ServeFiles, environment: Readonly<Record<strin
   const ended = new Promise<number | string>((resolve) => {
     child.once('close', (code, signal) => {
       isOver = true;
+      process.removeListener('exit', kill);
       resolve(code ?? signal ?? 'unknown');
     });
   });

@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { type DemoProvider, type DemoProviderOptions, startDemoProvider } from '../../src/cli/demo/provider.ts';
 import type { Clock } from '../../src/core/clock.ts';
+import { asTraefik } from './gateway.ts';
 import { findFreePorts } from './ports.ts';
 import { type CookieJar, createCookieJar, fetchWithJar, signInAtProvider } from './provider.ts';
 import { startTestServer, type TestServer } from './test-server.ts';
@@ -144,12 +145,6 @@ function askVerify(
   init: { uri?: string; headers?: Record<string, string> } = {},
 ): Promise<Response> {
   return fetchWithJar(jar, `http://127.0.0.1:${server.ports.verify}/auth/verify`, {
-    headers: {
-      'x-forwarded-host': new URL(base).host,
-      'x-forwarded-method': 'GET',
-      'x-forwarded-proto': 'http',
-      'x-forwarded-uri': init.uri ?? '/page',
-      ...init.headers,
-    },
+    headers: { ...asTraefik(base, init.uri ?? '/page'), ...init.headers },
   });
 }

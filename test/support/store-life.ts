@@ -7,12 +7,11 @@ import { createKeyRing } from '../../src/core/crypto.ts';
 import { isSallyportError } from '../../src/core/errors.ts';
 import { L1 } from '../../src/core/l1.ts';
 import type { Session, Sessions } from '../../src/core/services.ts';
-import { createSessions } from '../../src/core/sessions.ts';
 import type { SessionStore } from '../../src/core/store.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
-import { hotOf } from '../core/world.ts';
-import { NO_IDENTITY } from './identity.ts';
-import { until, whenReachable } from './redis.ts';
+import { createSession, sessionsOver } from './direct-sessions.ts';
+import { whenReachable } from './redis.ts';
+import { until } from './until.ts';
 
 const SECRET = randomBytes(32);
 /** Heartbeat of the copies in a life. */
@@ -51,15 +50,8 @@ export async function openProcess(redis: RedisSettings): Promise<Process> {
   });
   await whenReachable(store, 30_000);
   const l1 = new L1({ changes: store.changes!, maxEntries: 10_000, maxBytes: 10_000_000 });
-  await until(async () => l1.isCurrent(Date.now()), 30_000);
-  const sessions = createSessions({
-    ...{ store, l1, clock: systemClock },
-    ring: createKeyRing([{ id: 'k1', secret: SECRET }]),
-    settings: { idleMs: 1_800_000, absoluteMs: 3_600_000, maxPerUser: 0, checkSlides: true, exposedClaims: [] },
-    identity: NO_IDENTITY,
-    tombstoneTtlMs: 60_000,
-    onBackgroundError: () => {},
-  });
+  await until(async () => l1.isCurrent(Date.now()), 'the copies are current', 30_000);
+  const sessions = sessionsOver({ store, l1, ring: createKeyRing([{ id: 'k1', secret: SECRET }]) });
   return {
     ...{ store, sessions, l1, missed },
     async close() {
@@ -71,22 +63,9 @@ export async function openProcess(redis: RedisSettings): Promise<Process> {
 
 /** Sign users in, one session each. */
 export async function signIn({ sessions }: Process, count: number): Promise<Subject[]> {
-  const { createdAt: _c, idleMs: _i, absoluteAt: _a, indexKeyId: _k, ...hot } = hotOf();
   return Promise.all(
     Array.from({ length: count }, async (_, index) => {
-      const now = Date.now();
-      const created = await sessions.create({
-        hot: {
-          ...hot,
-          principal: { ...hot.principal, subject: `user-${index}` },
-          tokenExpiresAt: now + 3_600_000,
-          authTime: now,
-          sid: `sid-${index}`,
-        },
-        cold: { refreshToken: undefined, idToken: undefined },
-        startedAt: now,
-      });
-      assert.ok(created);
+      const created = await createSession(sessions, { subject: `user-${index}` }, `sid-${index}`);
       return { ...created, endedAt: undefined };
     }),
   );

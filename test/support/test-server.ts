@@ -4,14 +4,15 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Writable } from 'node:stream';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { startServer } from '../../src/cli/serve.ts';
 import type { Clock } from '../../src/core/clock.ts';
 import { loadConfig } from '../../src/core/config/load.ts';
 import type { Config } from '../../src/core/config/types.ts';
 import { createLog } from '../../src/core/log.ts';
 import type { RunningServer } from '../../src/server.ts';
+import { readMetric } from './metrics.ts';
 import type { MisbehavingService } from './misbehaving-service.ts';
+import { until } from './until.ts';
 
 /** Public URL, and the one foreign origin that may read answers. */
 export const PUBLIC_URL = 'https://app.example.test';
@@ -56,7 +57,7 @@ export type TestServer = {
     readonly admin: number;
   };
   readonly log: readonly LogLine[];
-  /** A gauge or counter of /metrics, summed over its labels; 0 if absent. */
+  /** A number of /metrics, see `readMetric`. */
   metric(name: string): Promise<number>;
   /** Resolves once /readyz of the admin listener answers `status`. @throws Error after 10 s */
   whenReady(status?: 200 | 503): Promise<void>;
@@ -65,9 +66,6 @@ export type TestServer = {
   /** Stop, and check that nothing is left behind; the second call awaits the first. */
   close(): Promise<void>;
 };
-
-/** Longest wait for things that end by themselves, ms. */
-const SETTLE_MS = 5_000;
 
 /** Write a configuration, load it, start the server and capture its log. @throws ConfigError */
 export async function startTestServer(options: TestServerOptions): Promise<TestServer> {
@@ -117,19 +115,6 @@ export async function startTestServer(options: TestServerOptions): Promise<TestS
   }
 }
 
-/** Wait until something is true. @throws Error after SETTLE_MS, or `deadlineMs` */
-export async function until(
-  isTrue: () => boolean | Promise<boolean>,
-  what: string,
-  deadlineMs = SETTLE_MS,
-): Promise<void> {
-  const end = performance.now() + deadlineMs;
-  while (!(await isTrue())) {
-    if (performance.now() > end) throw new Error(`not reached within ${deadlineMs} ms: ${what}`);
-    await sleep(10);
-  }
-}
-
 /** settings.yaml of the tests: one https site, three listeners on free ports, the memory store, everything logged. */
 export function defaultSettings(): Readonly<Record<string, unknown>> {
   const anywhere = { address: '127.0.0.1', port: 0 };
@@ -169,12 +154,6 @@ async function stopAndCheck(
       level === 'fatal' || (level === 'error' && !(options.expectedErrors ?? []).includes(String(msg))),
   );
   assert.deepEqual(unexpected, [], 'unexpected error lines');
-}
-
-async function readMetric(adminPort: number, name: string): Promise<number> {
-  const text = await (await fetch(`http://127.0.0.1:${adminPort}/metrics`)).text();
-  const lines = text.split('\n').filter((line) => line.startsWith(`${name} `) || line.startsWith(`${name}{`));
-  return lines.reduce((sum, line) => sum + Number(line.slice(line.lastIndexOf(' ') + 1)), 0);
 }
 
 function portsOf({ publicPort, verifyPort = 0, verifyH2Port = 0, adminPort = 0 }: RunningServer): TestServer['ports'] {

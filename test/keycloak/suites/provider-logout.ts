@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { signInAtKeycloak } from '../../support/keycloak.ts';
 import { createCookieJar, fetchWithJar } from '../../support/provider.ts';
-import { until } from '../../support/test-server.ts';
+import { until } from '../../support/until.ts';
 import { type GetKeycloak, type KeycloakWorld, startKeycloakWorld } from '../world.ts';
 
 /** Keycloak ends a person's sessions here: by its own call, and by a frame in its page. */
