@@ -1,9 +1,9 @@
 import {
   createCipheriv,
   createDecipheriv,
-  createHash,
   createHmac,
   createSecretKey,
+  hash,
   hkdfSync,
   type KeyObject,
   randomBytes,
@@ -57,7 +57,7 @@ export function randomToken(bytes = 32): string {
 
 /** base64url(SHA-256(text)): 43 characters. */
 export function sha256Base64url(text: string): string {
-  return createHash('sha256').update(text).digest('base64url');
+  return hash('sha256', text, 'base64url');
 }
 
 /** base64url(HMAC-SHA-256(key, text)): 43 characters. */
@@ -76,8 +76,8 @@ export function deriveKey(serverKey: KeyObject, context: string): KeyObject {
 
 /** Equal, in time that depends on the lengths only. */
 export function equalSecret(a: string, b: string): boolean {
-  const left = createHash('sha256').update(a).digest();
-  const right = createHash('sha256').update(b).digest();
+  const left = hash('sha256', a, 'buffer');
+  const right = hash('sha256', b, 'buffer');
   return timingSafeEqual(left, right);
 }
 

@@ -1,6 +1,8 @@
-import { Agent, fetch as undiciFetch } from 'undici';
-import { SallyportError } from './errors.ts';
+import type { IncomingHttpHeaders } from 'node:http';
+import { Agent, type Dispatcher } from 'undici';
+import { isSallyportError, SallyportError } from './errors.ts';
 import { LIMITS } from './limits.ts';
+import { decodeBody, WholeResponse } from './outbound-response.ts';
 
 /** What an outbound request may say. Text bodies only: nothing we send is anything else. */
 export type OutboundRequest = {
@@ -34,8 +36,9 @@ export type OutboundOptions = {
 };
 
 /**
- * Create the one way HTTP leaves the process: undici's own fetch (the global one belongs to another undici and refuses
- * our agent), no redirects (R-071), a total deadline, a bounded body read in full before the answer is given.
+ * Create the one way HTTP leaves the process: undici's dispatcher without the machinery of `fetch`, whose streams and
+ * signals cost more than the call; no redirects (R-071), a total deadline, a bounded body read in full before the
+ * answer is given.
  *
  * The call is detached from whoever waits for it: a browser that leaves cancels nothing (SPEC §4).
  * @throws `service_timeout` past a deadline, `idp_bad_response` for a body over the bound, `idp_unavailable` where no
@@ -59,66 +62,118 @@ export function createOutbound(options: OutboundOptions): Outbound {
     maxResponseSize: options.bodyMaxBytes,
   });
   return {
-    fetch: (url, init) => boundedFetch(agent, options, url, init),
+    fetch: (url, init) => send(agent, options, url, init),
     sockets: () =>
       Object.values(agent.stats).reduce((sum, stats) => sum + (stats?.connected ? Number(stats.connected) : 0), 0),
     close: () => agent.destroy(),
   };
 }
 
-async function boundedFetch(
+async function send(
   agent: Agent,
-  options: OutboundOptions,
-  url: string | URL,
-  init: OutboundRequest = {},
+  { totalTimeoutMs, bodyMaxBytes }: OutboundOptions,
+  target: string | URL,
+  { method = 'GET', headers = {}, body }: OutboundRequest = {},
 ): Promise<Response> {
-  const deadline = AbortSignal.timeout(options.totalTimeoutMs);
-  const request = {
-    method: init.method ?? 'GET',
-    headers: init.headers ?? {},
-    body: init.body === undefined || init.body === null ? null : String(init.body),
-    redirect: 'manual' as const,
-    dispatcher: agent,
-    signal: deadline,
-  };
+  const { origin, pathname, search } = new URL(target);
+  const where = origin + pathname;
   try {
-    const response = await undiciFetch(url, request);
-    const body = await readBounded(response.body, options.bodyMaxBytes);
-    const bodiless = response.status === 204 || response.status === 304;
-    return new Response(bodiless ? null : body, { status: response.status, headers: [...response.headers] });
+    const { status, fields, chunks } = await new Promise<Answer>((resolve, reject) => {
+      agent.dispatch(
+        {
+          origin,
+          path: pathname + search,
+          method,
+          headers: { 'user-agent': 'sallyport', 'accept-encoding': 'identity', ...headers },
+          body: body === undefined || body === null ? null : String(body),
+        },
+        new Call(totalTimeoutMs, resolve, () => reject(tooLate(`${where} deadline`)), reject),
+      );
+    });
+    return new WholeResponse(status, fields, decodeBody(Buffer.concat(chunks), fields, bodyMaxBytes));
   } catch (error) {
-    throw classify(error, deadline, url);
+    throw classify(error, where);
   }
 }
 
-async function readBounded(body: AsyncIterable<unknown> | null, maxBytes: number): Promise<Buffer> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of body ?? []) {
-    const bytes = Buffer.from(chunk as Uint8Array);
-    size += bytes.length;
-    if (size > maxBytes) throw new SallyportError('idp_bad_response', { detail: `answer above ${maxBytes} bytes` });
-    chunks.push(bytes);
+/** An answer as it came. */
+type Answer = { readonly status: number; readonly fields: [string, string][]; readonly chunks: readonly Buffer[] };
+
+/** One call under way: undici's handler, and its deadline from the call to the last byte of the body. */
+class Call implements Dispatcher.DispatchHandler {
+  readonly #timer: NodeJS.Timeout;
+  readonly #onAnswer: (answer: Answer) => void;
+  readonly #onError: (error: Error) => void;
+  readonly #chunks: Buffer[] = [];
+  #controller: Dispatcher.DispatchController | undefined;
+  #isLate = false;
+  #status = 0;
+  #fields: [string, string][] = [];
+
+  constructor(
+    totalTimeoutMs: number,
+    onAnswer: (answer: Answer) => void,
+    onLate: () => void,
+    onError: (error: Error) => void,
+  ) {
+    this.#onAnswer = onAnswer;
+    this.#onError = onError;
+    this.#timer = setTimeout(() => {
+      this.#isLate = true;
+      onLate();
+      this.#controller?.abort(new Error('past its deadline'));
+    }, totalTimeoutMs);
+    this.#timer.unref();
   }
-  return Buffer.concat(chunks);
+
+  onRequestStart(controller: Dispatcher.DispatchController): void {
+    this.#controller = controller;
+    // It waited for a connection until nobody wanted it any more.
+    if (this.#isLate) controller.abort(new Error('past its deadline'));
+  }
+
+  onResponseStart(_controller: Dispatcher.DispatchController, status: number, headers: IncomingHttpHeaders): void {
+    if (status < 200) return;
+    this.#status = status;
+    this.#fields = pairsOf(headers);
+  }
+
+  onResponseData(_controller: Dispatcher.DispatchController, chunk: Buffer): void {
+    this.#chunks.push(chunk);
+  }
+
+  onResponseEnd(): void {
+    clearTimeout(this.#timer);
+    this.#onAnswer({ status: this.#status, fields: this.#fields, chunks: this.#chunks });
+  }
+
+  onResponseError(_controller: Dispatcher.DispatchController, error: Error): void {
+    clearTimeout(this.#timer);
+    this.#onError(error);
+  }
+}
+
+function pairsOf(headers: IncomingHttpHeaders): [string, string][] {
+  const pairs: [string, string][] = [];
+  for (const [name, value] of Object.entries(headers)) {
+    for (const each of Array.isArray(value) ? value : [value]) if (each !== undefined) pairs.push([name, each]);
+  }
+  return pairs;
 }
 
 /** By type and code only, never by message. The URL's query stays out of the log. */
-function classify(error: unknown, deadline: AbortSignal, url: string | URL): SallyportError {
-  if (error instanceof SallyportError) return error;
-  const { origin, pathname } = new URL(url);
+function classify(error: unknown, where: string): SallyportError {
+  if (isSallyportError(error)) return error;
   const code = codeOf(error);
-  const detail = `${origin}${pathname} ${deadline.aborted ? 'deadline' : (code ?? 'failed')}`;
-  if (deadline.aborted || code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') {
-    return new SallyportError('service_timeout', {
-      detail,
-      cause: error,
-      publicDetail: 'The identity provider did not answer in time. Try again shortly.',
-      retryAfterS: 5,
-    });
-  }
+  const detail = `${where} ${code ?? 'failed'}`;
+  if (code === 'UND_ERR_HEADERS_TIMEOUT' || code === 'UND_ERR_BODY_TIMEOUT') return tooLate(detail, error);
   if (code === 'UND_ERR_RES_EXCEEDED_MAX_SIZE') return new SallyportError('idp_bad_response', { detail, cause: error });
   return new SallyportError('idp_unavailable', { detail, cause: error, retryAfterS: 5 });
+}
+
+function tooLate(detail: string, cause?: unknown): SallyportError {
+  const publicDetail = 'The identity provider did not answer in time. Try again shortly.';
+  return new SallyportError('service_timeout', { detail, cause, publicDetail, retryAfterS: 5 });
 }
 
 function codeOf(error: unknown): string | undefined {

@@ -1,6 +1,7 @@
 import * as oauth from 'oauth4webapi';
 import type { Idp } from '../core/config/types.ts';
 import type { ForwardedParam } from '../core/config/types-idp.ts';
+import { sha256Base64url } from '../core/crypto.ts';
 import { SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { SiteRuntime } from '../core/sites.ts';
@@ -31,11 +32,10 @@ export async function authorizationLocation(runtime: IdpRuntime, login: LoginReq
   const metadata = runtime.metadata();
   const endpoint = metadata.authorization_endpoint;
   if (endpoint === undefined) throw new SallyportError('idp_bad_response', { detail: 'no authorization_endpoint' });
-  const request = await authorizationParams(runtime.idp, login);
+  const request = authorizationParams(runtime.idp, login);
   const url = new URL(endpoint);
   if (runtime.idp.par === 'never' || metadata.pushed_authorization_request_endpoint === undefined) {
-    for (const name of new Set(request.keys())) url.searchParams.delete(name);
-    for (const [name, value] of request) url.searchParams.append(name, value);
+    url.search = withParams(url.search, request);
     return url.href;
   }
   url.searchParams.set('client_id', runtime.idp.clientId);
@@ -43,10 +43,16 @@ export async function authorizationLocation(runtime: IdpRuntime, login: LoginReq
   return url.href;
 }
 
-async function authorizationParams(
-  idp: Idp,
-  { site, transaction, params, prompt }: LoginRequest,
-): Promise<URLSearchParams> {
+/** The endpoint's own query and the request's, whose names win. Each change of a URL's own parameters writes it anew. */
+function withParams(search: string, request: URLSearchParams): string {
+  if (search === '') return request.toString();
+  const query = new URLSearchParams(search);
+  for (const name of new Set(request.keys())) query.delete(name);
+  for (const [name, value] of request) query.append(name, value);
+  return query.toString();
+}
+
+function authorizationParams(idp: Idp, { site, transaction, params, prompt }: LoginRequest): URLSearchParams {
   const { state, nonce, codeVerifier } = transactionValues(transaction);
   const query = new URLSearchParams(idp.authorizationParams);
   for (const name of idp.forwardedParams) {
@@ -62,7 +68,7 @@ async function authorizationParams(
   query.set('scope', idp.scopes.join(' '));
   query.set('state', state);
   query.set('nonce', nonce);
-  query.set('code_challenge', await oauth.calculatePKCECodeChallenge(codeVerifier));
+  query.set('code_challenge', sha256Base64url(codeVerifier));
   query.set('code_challenge_method', 'S256');
   const dpop = transactionDpop(transaction);
   if (dpop !== undefined) query.set('dpop_jkt', dpop.thumbprint);

@@ -47,20 +47,18 @@ export async function finishLogin(request: FlowRequest, idpName: string, service
   const previous = current ?? (await findPrevious(request, transaction, services));
   const cleanup = transactionCookie(services, transaction.id).expire.map((value) => ['set-cookie', value] as const);
   try {
-    const validated = validateResponse(runtime, transaction, params);
+    const values = transactionValues(transaction);
+    const validated = validateResponse(runtime, values.state, params);
     const loop = countLogin(request, transaction.returnTo, services);
-    const tokens = await exchangeCode(
-      runtime,
-      {
-        code: validated.get('code') ?? '',
-        redirectUri: redirectUri(site, runtime.idp),
-        codeVerifier: transactionValues(transaction).codeVerifier,
-        nonce: transactionValues(transaction).nonce,
-        maxAgeS: transaction.maxAgeS,
-        dpop: transactionDpop(transaction),
-      },
-      services.clock.now(),
-    );
+    const exchange = {
+      code: validated.get('code') ?? '',
+      redirectUri: redirectUri(site, runtime.idp),
+      codeVerifier: values.codeVerifier,
+      nonce: values.nonce,
+      maxAgeS: transaction.maxAgeS,
+      dpop: transactionDpop(transaction),
+    };
+    const tokens = await exchangeCode(runtime, exchange, services.clock.now());
     if (!isAcrMet(transaction, tokens)) throw tooWeak(runtime, tokens, previous, services);
     const { handle, session } = await openSession(request, runtime, tokens, transaction.startedAt, services);
     if (previous !== undefined) await replaceSession(previous, services);
@@ -181,7 +179,7 @@ async function openCallback(
   // Without metadata neither iss nor code can be checked: leave the state unused, so that a reload can finish.
   getIdp(services, idpName).metadata();
   const { clock, store, config } = services;
-  const stateId = sha256Base64url(transactionValues(transaction).state);
+  const stateId = sha256Base64url(params.get('state') ?? '');
   const fresh = await store.consumeOnce('state', stateId, clock.now(), config.login.transactionTtlMs + 60_000);
   if (fresh) return transaction;
   if (current !== undefined) return services.replies.redirect(request.context, transaction.returnTo);
@@ -196,19 +194,10 @@ async function openCallback(
  * RFC 6749 §4.1.2 and RFC 9207 through oauth4webapi: `state` and `iss`, announced but missing is refused too (R-062).
  * @throws login_denied if the user or provider said no, callback_invalid for other errors.
  */
-function validateResponse(
-  runtime: IdpRuntime,
-  transaction: Transaction,
-  params: ReadonlyMap<string, string>,
-): URLSearchParams {
+function validateResponse(runtime: IdpRuntime, state: string, params: ReadonlyMap<string, string>): URLSearchParams {
   const search = new URLSearchParams([...params]);
   try {
-    return oauth.validateAuthResponse(
-      runtime.metadata(),
-      runtime.client(),
-      search,
-      transactionValues(transaction).state,
-    );
+    return oauth.validateAuthResponse(runtime.metadata(), runtime.client(), search, state);
   } catch (error) {
     if (error instanceof oauth.AuthorizationResponseError) throw classifyAnswer(error.error);
     if (error instanceof oauth.OperationProcessingError || error instanceof oauth.UnsupportedOperationError) {
