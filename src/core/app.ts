@@ -46,7 +46,9 @@ export class App extends Answers<Exchange> {
     super(services, isOperators);
     this.#handle = handlerOf(this);
     this.#reader = createReader(services);
-    this.#native.any('/*', (res, req) => this.#begin(res, req, undefined));
+    // The native router tells exactly GET from the rest: most requests need not be asked.
+    this.#native.get('/*', (res, req) => this.#begin(res, req, 'GET', undefined));
+    this.#native.any('/*', (res, req) => this.#begin(res, req, undefined, undefined));
     this.#takeSockets();
     const countConnection = (_res: HttpResponse, change: unknown): void => {
       services.metrics.hot.connections += Number(change);
@@ -141,8 +143,13 @@ export class App extends Answers<Exchange> {
     this.#native.close();
   }
 
-  #begin(res: HttpResponse, req: HttpRequest, socketContext: us_socket_context_t | undefined): void {
-    const context = this.#reader.read(res, req);
+  #begin(
+    res: HttpResponse,
+    req: HttpRequest,
+    method: 'GET' | undefined,
+    socketContext: us_socket_context_t | undefined,
+  ): void {
+    const context = this.#reader.read(res, req, method);
     const overloaded = this.enter(context);
     const { flight } = this.services;
     const exchange: Exchange = {
@@ -181,7 +188,7 @@ export class App extends Answers<Exchange> {
     const onDefect = (error: unknown): void => log.error({ err: error }, 'a defect was met on a WebSocket');
     this.#native.ws<SocketData>('/*', {
       ...socketBehaviour(bounds, this.#sockets, onDefect),
-      upgrade: (res, req, context) => this.#begin(res, req, context),
+      upgrade: (res, req, context) => this.#begin(res, req, 'GET', context),
     });
   }
 

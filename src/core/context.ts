@@ -82,8 +82,8 @@ export class RequestContext {
 const NO_ADDRESS = new Uint8Array(4);
 /** Fills contexts. One per listener. */
 export type ContextReader = {
-  /** Copy what the program reads of a request. The object is reused by the next call unless `keep` is called. */
-  read(res: HttpResponse, req: HttpRequest): RequestContext;
+  /** Copy a request; the next call re-uses the object unless `keep` is called. @param method asked for where unknown. */
+  read(res: HttpResponse, req: HttpRequest, method?: string): RequestContext;
   /**
    * The same of an HTTP/2 request.
    * @param fields names and values in turn, pseudo-header fields among them (RFC 9113 §8.3).
@@ -114,9 +114,9 @@ export function createContextReader(options: {
   const { trusted, clock, csrfHeader, targetMaxBytes } = options;
   const visit = (name: string, value: string): void => readHeader(context, name, value, csrfHeader);
   return {
-    read(res, req) {
+    read(res, req, method) {
       reset(context);
-      context.method = req.getCaseSensitiveMethod();
+      context.method = method ?? req.getCaseSensitiveMethod();
       context.path = req.getUrl();
       context.query = req.getQuery() ?? '';
       context.problems |= findLineProblems(context.method, context.path, context.query, targetMaxBytes);

@@ -8,6 +8,7 @@ import { App, type Handler } from '../../src/core/app.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { createLog } from '../../src/core/log.ts';
 import { createGeneration, type Generation } from '../../src/generation.ts';
+import { sendBytes } from '../support/raw-client.ts';
 import { load } from './config/support.ts';
 
 const NAVIGATION = { 'sec-fetch-mode': 'navigate', 'sec-fetch-dest': 'document', 'sec-fetch-site': 'none' };
@@ -76,6 +77,16 @@ describe('a defect in a handler', () => {
     assert.deepEqual([response.statusCode, response.headers['content-type']], [500, 'text/html; charset=utf-8']);
     assert.match(await text(response), /<h1>/);
   });
+
+  for (const method of ['get', 'Get', 'gET', 'GETS', 'GE']) {
+    test(`${method} is no GET: 405`, async () => {
+      const { responses } = await sendBytes(port, Buffer.from(`${method} /throws HTTP/1.1\r\nHost: a\r\n\r\n`));
+      assert.deepEqual(
+        responses.map(({ status }) => status),
+        [405],
+      );
+    });
+  }
 
   test('none is left under way', () => {
     assert.equal(generation.parts.app.metrics.hot.inFlight, 0);
