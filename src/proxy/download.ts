@@ -75,7 +75,8 @@ export class Download {
       [ok, done] = res.tryEnd(chunk, this.#total);
     });
     if (done) this.#finish();
-    else if (!ok) this.#wait(this.#total === -1 ? undefined : chunk);
+    // The bytes are gone after this call.
+    else if (!ok) this.#wait(this.#total === -1 ? undefined : new Uint8Array(chunk));
     return done || ok;
   }
 

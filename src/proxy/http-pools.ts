@@ -3,11 +3,15 @@ import type { Route, Service } from '../core/config/types.ts';
 import { SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
-import { ServiceTargets, type Target } from './http-targets.ts';
+import { ServiceTargets, type Target, type TargetsOptions } from './http-targets.ts';
 import { type Resolve, resolveBySystem } from './service-names.ts';
+import { Ticks } from './ticks.ts';
 
 /** Without `health`: an address that refused a connection is passed over for this long while others are left. */
 const LENIENT = { failures: 1, ejectMs: 5_000 };
+
+/** What is read of a socket at once. One buffer for all of them: each read is done with before the next begins. */
+const READ_BYTES = 262_144;
 
 /** What became of a request, as far as it tells something of the address. */
 export type Outcome =
@@ -74,7 +78,8 @@ export type ServiceTableOptions = {
 
 /** Create the sockets of every service. */
 export function createServiceTable(options: ServiceTableOptions): ServiceTable {
-  const table = new Map(options.services.map((service) => [service.name, new ServiceQueue(service, options)]));
+  const shared = { ticks: new Ticks(), readBuffer: Buffer.allocUnsafeSlow(READ_BYTES) };
+  const table = new Map(options.services.map((service) => [service.name, new ServiceQueue(service, options, shared)]));
   return {
     find(name) {
       const runtime = table.get(name);
@@ -99,15 +104,19 @@ class ServiceQueue implements ServiceRuntime {
   readonly connectMs: number;
   readonly #clock: Clock;
   readonly #targets: ServiceTargets;
-  // undici's own queue knows no bound and no leaving: it never gets more than it has connections for.
   readonly #queue = new Set<Waiter>();
   #turn = 0;
 
-  constructor(service: Service, { routes, clock, log, resolve, resolveMs }: ServiceTableOptions) {
+  constructor(
+    service: Service,
+    { routes, clock, log, resolve, resolveMs }: ServiceTableOptions,
+    shared: Pick<TargetsOptions, 'ticks' | 'readBuffer'>,
+  ) {
     this.service = service;
     this.connectMs = connectMsOf(service, routes);
     this.#clock = clock;
     this.#targets = new ServiceTargets({
+      ...shared,
       service,
       connectMs: this.connectMs,
       health: service.health ?? LENIENT,

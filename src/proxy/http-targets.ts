@@ -1,11 +1,13 @@
 import type { LookupFunction } from 'node:net';
 import { isIP } from 'node:net';
-import { Pool } from 'undici';
 import type { Service } from '../core/config/types.ts';
-import type { HealthSettings, ServiceTls } from '../core/config/types-service.ts';
+import type { HealthSettings } from '../core/config/types-service.ts';
 import type { Logger } from '../core/log.ts';
+import { ServiceConnections } from './service-connections.ts';
 import { balancedAddresses, hostOf, NameWatch, type Resolve } from './service-names.ts';
+import { createSocketOpener } from './service-socket.ts';
 import { TargetHealth } from './target-health.ts';
+import type { Ticks } from './ticks.ts';
 
 /** One address of a service and its sockets. */
 export type Target = {
@@ -13,7 +15,7 @@ export type Target = {
   readonly origin: string;
   /** Connects to this address of the name; undefined where the origin is an address itself. */
   readonly lookup: LookupFunction | undefined;
-  readonly pool: Pool;
+  readonly connections: ServiceConnections;
   readonly health: TargetHealth;
   /** Requests under way. */
   active: number;
@@ -30,14 +32,14 @@ export type TargetsOptions = {
   readonly resolve: Resolve;
   readonly resolveMs: number;
   readonly log: Pick<Logger, 'warn' | 'info'>;
+  readonly ticks: Ticks;
+  /** See SocketSettings. */
+  readonly readBuffer: Uint8Array;
   /** There are addresses that were not there before. */
   onChange(): void;
   /** A name has no address, and the service has no other. */
   onFailure(code: string): void;
 };
-
-/** Response header block of a service, names and values together. */
-const RESPONSE_HEADERS_MAX_BYTES = 65_536;
 
 /**
  * The addresses of a service: all those of all its origins. A name is resolved again and again; an address that is gone
@@ -49,8 +51,8 @@ export class ServiceTargets {
   readonly #options: TargetsOptions;
   readonly #byOrigin = new Map<string, ReadonlyMap<string, Target>>();
   readonly #watches: NameWatch[] = [];
-  /** Every pool that is not closed yet, those of addresses that are gone too. */
-  readonly #pools = new Set<Pool>();
+  /** Of every address that is not done with yet, those that are gone too. */
+  readonly #connections = new Set<ServiceConnections>();
 
   constructor(options: TargetsOptions) {
     this.#options = options;
@@ -71,7 +73,7 @@ export class ServiceTargets {
   /** End every socket; requests under way fail. */
   async close(): Promise<void> {
     for (const watch of this.#watches) watch.close();
-    await Promise.all([...this.#pools].map((pool) => pool.destroy()));
+    await Promise.all([...this.#connections].map((connections) => connections.destroy()));
   }
 
   #listener(origin: string, host: string): ConstructorParameters<typeof NameWatch>[3] {
@@ -101,8 +103,8 @@ export class ServiceTargets {
       ]),
     );
     this.#set(origin, after);
-    for (const [address, { pool }] of before) {
-      if (!after.has(address)) void pool.close().then(() => this.#pools.delete(pool));
+    for (const [address, { connections }] of before) {
+      if (!after.has(address)) void connections.close().then(() => this.#connections.delete(connections));
     }
     this.#options.onChange();
   }
@@ -113,36 +115,10 @@ export class ServiceTargets {
   }
 
   #create(origin: string, lookup: LookupFunction | undefined): Target {
-    const pool = createPool(origin, lookup, this.#options);
-    this.#pools.add(pool);
-    return { origin, lookup, pool, health: new TargetHealth(this.#options.health), active: 0, sockets: 0 };
+    const { service, connectMs, health, ticks, readBuffer } = this.#options;
+    const opener = createSocketOpener({ origin, lookup, tls: service.tls, readBuffer });
+    const connections = new ServiceConnections({ opener, ticks, connectMs, max: service.pool.connections });
+    this.#connections.add(connections);
+    return { origin, lookup, connections, health: new TargetHealth(health), active: 0, sockets: 0 };
   }
-}
-
-/** One undici pool for each address: HTTP/1.1, no pipelining, no redirects, no retries of its own. */
-function createPool(origin: string, lookup: LookupFunction | undefined, options: TargetsOptions): Pool {
-  const { service, connectMs } = options;
-  const { timeouts, pool, tls } = service;
-  return new Pool(origin, {
-    connections: pool.connections,
-    pipelining: 1,
-    allowH2: false,
-    headersTimeout: timeouts.headersMs,
-    bodyTimeout: timeouts.bodyIdleMs,
-    maxHeaderSize: RESPONSE_HEADERS_MAX_BYTES,
-    connect: { timeout: connectMs, ...tlsOptions(tls), ...(lookup === undefined ? {} : { lookup }) },
-  });
-}
-
-/** How connections to a service are trusted: always checked, except where the operator spelled it out. */
-export function tlsOptions(tls: ServiceTls | undefined): Record<string, string | boolean> {
-  if (tls === undefined) return { rejectUnauthorized: true };
-  const { ca, cert, key, serverName, insecure } = tls;
-  return {
-    rejectUnauthorized: !insecure,
-    ...(ca === undefined ? {} : { ca }),
-    ...(cert === undefined ? {} : { cert }),
-    ...(key === undefined ? {} : { key }),
-    ...(serverName === undefined ? {} : { servername: serverName }),
-  };
 }

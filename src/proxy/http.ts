@@ -1,27 +1,23 @@
-import type { Dispatcher } from 'undici';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
+import type { AnswerHead } from './answer-head.ts';
 import type { Call } from './call.ts';
 import { Download } from './download.ts';
 import type { Place, Waiter } from './http-pools.ts';
 import type { Target } from './http-targets.ts';
+import type { Outgoing, Wire } from './outgoing.ts';
 import { CHALLENGE_MAX_BYTES, findField } from './proof.ts';
 import { filterResponse } from './response-headers.ts';
+import type { Upload } from './upload.ts';
 
 /** Informational answers read of one service for one request; more are a flood. */
 const INFORMATIONAL_MAX = 16;
 const STATUS_MAX = 599;
 
+/** What says nothing of the service: our own end. */
+const SAYS_NOTHING = 'closing';
+
 /** RFC 9110 §9.2.2, of the methods that we take. */
 const IDEMPOTENT: ReadonlySet<string> = new Set(['GET', 'HEAD', 'OPTIONS', 'PUT', 'DELETE']);
-/** What undici fails with that says nothing of the service: our mistake, our end, or the client's. */
-const NOT_THE_SERVICE: ReadonlySet<unknown> = new Set([
-  'UND_ERR_INVALID_ARG',
-  'UND_ERR_DESTROYED',
-  'UND_ERR_CLOSED',
-  'UND_ERR_ABORTED',
-  'UND_ERR_REQ_CONTENT_LENGTH_MISMATCH',
-]);
-
 /**
  * Send a request to its service and stream the answer back (D-33). A request of which nothing was sent may be tried
  * again, as often as `retries` allows; nothing is sent twice, and no redirect is followed (R-137). Whatever goes wrong
@@ -33,15 +29,24 @@ export function forward(call: Call): void {
   new Forwarding(call).start();
 }
 
-/** One request under way to a service: undici's handler, and what the client's side tells it. */
-class Forwarding implements Dispatcher.DispatchHandler, Waiter {
+/** One request under way to a service: what connection and client tell of it. */
+class Forwarding implements Outgoing, Waiter {
   readonly isSocket = false;
   avoid: Target | undefined;
+  readonly method: string;
+  readonly target: string;
+  headers: readonly string[];
+  readonly upload: Upload | undefined;
+  readonly contentLength: number;
+  readonly headersMs: number;
+  readonly bodyIdleMs: number;
+  wire: Wire | undefined;
   readonly #call: Call;
   readonly #download: Download;
   /** Set while the request has a place. */
   #place: Place | undefined;
-  #controller: Dispatcher.DispatchController | undefined;
+  /** The service may have got it. */
+  #isStarted = false;
   /** Waiting for a place, then for the connection. */
   #startTimer: NodeJS.Timeout | undefined;
   #totalTimer: NodeJS.Timeout | undefined;
@@ -54,93 +59,89 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
   #settled = false;
 
   constructor(call: Call) {
+    const { exchange, upload, headers, target, service, timeouts } = call;
+    const { method, contentLength } = exchange.context;
     this.#call = call;
-    this.#retries = IDEMPOTENT.has(call.exchange.context.method) ? call.service.service.retries : 0;
+    this.method = method;
+    this.target = target;
+    this.headers = headers;
+    this.upload = upload;
+    this.contentLength = contentLength;
+    this.headersMs = timeouts.headersMs;
+    this.bodyIdleMs = timeouts.bodyIdleMs;
+    this.#retries = IDEMPOTENT.has(method) ? service.service.retries : 0;
     this.#download = new Download(
       call,
-      () => this.#controller?.resume(),
+      () => this.wire?.resume(),
       (error) => this.#dropClient(error),
     );
   }
 
   start(): void {
-    const { exchange, upload, headers, timeouts } = this.#call;
-    const { contentLength } = exchange.context;
-    if (contentLength > 0) headers.push('content-length', String(contentLength));
+    const { exchange, upload, timeouts } = this.#call;
     this.#enter();
     if (this.#settled) return;
     exchange.onAbort = () => this.#dropClient(new SallyportError('bad_request', { detail: 'the client left' }));
-    upload?.on('error', (error) => this.#abort(error));
-    if (timeouts.totalMs === undefined) return;
-    this.#totalTimer = setTimeout(() => this.#tooLate('the whole request'), timeouts.totalMs);
+    if (timeouts.totalMs !== undefined) {
+      this.#totalTimer = setTimeout(() => this.#tooLate('the whole request'), timeouts.totalMs);
+    }
+    if (upload === undefined) return;
+    upload.onFail = (error) => this.#abort(error);
+    if (upload.error !== undefined) this.#abort(upload.error);
   }
 
   /** A connection is free. */
   run(place: Place): void {
     clearTimeout(this.#startTimer);
     this.#place = place;
-    const { exchange, upload, target: path, timeouts } = this.#call;
-    const headers = this.#headersFor(place);
-    const { headersMs: headersTimeout, bodyIdleMs: bodyTimeout, connectMs } = timeouts;
-    const { pool } = place.target;
-    const { method } = exchange.context;
-    pool.dispatch(
-      { path, method, headers, body: upload ?? null, idempotent: false, headersTimeout, bodyTimeout },
-      this,
-    );
-    // The pool has the deadline of the service's most patient route.
-    if (this.#controller === undefined && !this.#settled && timeouts.connectMs !== this.#call.service.connectMs) {
-      this.#startTimer = setTimeout(() => this.#refuse('service_connect_failed', 'connect timeout'), connectMs);
-    }
-  }
-
-  /** Each sending has a proof of its own. */
-  #headersFor({ target: { origin } }: Place): string[] {
-    const { headers, proofs } = this.#call;
-    return proofs === undefined ? headers : [...headers, 'dpop', proofs.make(origin)];
+    const { headers, proofs, service, timeouts } = this.#call;
+    // Each sending has a proof of its own.
+    if (proofs !== undefined) this.headers = [...headers, 'dpop', proofs.make(place.target.origin)];
+    place.target.connections.send(this);
+    // The connection has the deadline of the service's most patient route.
+    if (timeouts.connectMs === service.connectMs) return;
+    this.#startTimer = setTimeout(() => this.#refuse('service_connect_failed', 'connect timeout'), timeouts.connectMs);
   }
 
   fail(error: SallyportError): void {
     this.#abort(error);
   }
 
-  onRequestStart(controller: Dispatcher.DispatchController): void {
+  onStart(): void {
     clearTimeout(this.#startTimer);
-    this.#controller = controller;
-    if (this.#settled) controller.abort(new Error('no longer wanted'));
+    this.#isStarted = true;
   }
 
-  onResponseStart(controller: Dispatcher.DispatchController, status: number): void {
-    if (this.#settled) return;
+  onHead(head: AnswerHead): void {
+    const { status, fields } = head;
     if (status < 200) {
       this.#informational += 1;
       if (this.#informational > INFORMATIONAL_MAX)
         this.#refuse('service_bad_response', 'endless informational answers');
       return;
     }
-    if (this.#isChallenged(controller, status)) return;
-    const head = filterResponse(controller.rawHeaders as Buffer[], this.#call.response);
-    if ('problem' in head || status > STATUS_MAX) {
-      this.#refuse('service_bad_response', 'problem' in head ? head.problem : `status ${status}`);
+    if (this.#isChallenged(head)) return;
+    const filtered = filterResponse(fields, this.#call.response);
+    if ('problem' in filtered || status > STATUS_MAX) {
+      this.#refuse('service_bad_response', 'problem' in filtered ? filtered.problem : `status ${status}`);
       return;
     }
     this.#hasHead = true;
     this.#place?.report('answered');
-    this.#download.begin(status, head.fields, head.contentLength);
+    this.#download.begin(status, filtered.fields, head.contentLength);
   }
 
-  onResponseData(controller: Dispatcher.DispatchController, chunk: Buffer): void {
-    if (this.#settled) return;
-    if (this.#challengeBytes !== undefined) this.#skip(chunk.length);
-    else if (!this.#download.write(chunk)) controller.pause();
+  onData(part: Buffer): boolean {
+    if (this.#challengeBytes === undefined) return this.#download.write(part);
+    this.#skip(part.length);
+    return true;
   }
 
-  onResponseEnd(): void {
+  onEnd(): void {
     this.#release();
-    if (this.#settled) return;
     if (this.#challengeBytes !== undefined) {
       this.#challengeBytes = undefined;
-      this.#controller = undefined;
+      this.#isStarted = false;
       setImmediate(() => this.#retry());
       return;
     }
@@ -150,12 +151,11 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
   }
 
   /** The service wants its nonce in the proof, and the request may be repeated: it has done nothing with it. */
-  #isChallenged({ rawHeaders }: Dispatcher.DispatchController, status: number): boolean {
+  #isChallenged({ status, fields }: AnswerHead): boolean {
     const { proofs, exchange, upload } = this.#call;
     if (proofs === undefined || this.#place === undefined) return false;
-    const raw = rawHeaders as Buffer[];
-    const challenge = findField(raw, 'www-authenticate') ?? '';
-    const answer = { status, nonce: findField(raw, 'dpop-nonce'), challenge };
+    const challenge = findField(fields, 'www-authenticate') ?? '';
+    const answer = { status, nonce: findField(fields, 'dpop-nonce'), challenge };
     const isWanted = proofs.learn(this.#place.target.origin, answer);
     if (!isWanted || upload !== undefined || !IDEMPOTENT.has(exchange.context.method)) return false;
     this.#place.report('answered');
@@ -168,14 +168,14 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
     if (this.#challengeBytes > CHALLENGE_MAX_BYTES) this.#refuse('service_bad_response', 'endless challenge');
   }
 
-  onResponseError(_controller: Dispatcher.DispatchController, error: Error & { code?: unknown }): void {
-    const tells = !this.#settled && !isSallyportError(error) && !NOT_THE_SERVICE.has(error.code);
-    if (tells) this.#place?.report(this.#controller === undefined ? 'unreachable' : 'failed');
+  onFail(error: Error): void {
+    const tells = (error as Error & { code?: unknown }).code !== SAYS_NOTHING && !(error instanceof TypeError);
+    if (tells) this.#place?.report(this.#isStarted ? 'failed' : 'unreachable');
     this.avoid = this.#place?.target;
     this.#release();
     if (tells && this.#mayRetry()) {
       this.#retries -= 1;
-      // undici is still busy with the connection that failed.
+      // The connection that failed is not put away yet.
       setImmediate(() => this.#retry());
     } else this.#abort(error);
   }
@@ -183,8 +183,8 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
   /** Nothing was sent: there was no connection, and nobody has read of the body. */
   #mayRetry(): boolean {
     const { upload } = this.#call;
-    const isBodyWhole = upload === undefined || (!upload.readableDidRead && !upload.destroyed);
-    return this.#retries > 0 && this.#controller === undefined && isBodyWhole;
+    const isBodyWhole = upload === undefined || (!upload.isBegun && upload.error === undefined);
+    return this.#retries > 0 && !this.#isStarted && isBodyWhole;
   }
 
   #retry(): void {
@@ -233,15 +233,16 @@ class Forwarding implements Dispatcher.DispatchHandler, Waiter {
     clearTimeout(this.#totalTimer);
     const { service, upload } = this.#call;
     service.leave(this);
-    // Without a controller the request waits for its connection; `onRequestStart` ends it and gives the place back.
-    this.#controller?.abort(error);
+    this.#place?.target.connections.abandon(this);
+    this.#release();
     upload?.discard();
-    this.#download.fail(classify(error, this.#controller !== undefined, service.service.name));
+    this.#download.fail(classify(error, this.#isStarted, service.service.name));
   }
 
   #release(): void {
     const place = this.#place;
     this.#place = undefined;
+    this.wire = undefined;
     place?.release();
   }
 }
@@ -252,14 +253,14 @@ function classify(error: Error, started: boolean, service: string): Error {
   const code = String((error as Error & { code?: unknown }).code ?? error.name);
   const options = { detail: `${service} ${code}`, cause: error };
   switch (code) {
-    case 'UND_ERR_INVALID_ARG':
-      return error;
-    case 'UND_ERR_HEADERS_TIMEOUT':
-    case 'UND_ERR_BODY_TIMEOUT':
+    case 'headers_timeout':
+    case 'body_timeout':
       return new SallyportError('service_timeout', options);
-    case 'UND_ERR_DESTROYED':
-    case 'UND_ERR_CLOSED':
+    case 'closing':
       return new SallyportError('service_unavailable', options);
+    // Something that cannot be written: a defect of ours.
+    case 'TypeError':
+      return error;
   }
   return new SallyportError(started ? 'service_bad_response' : 'service_connect_failed', options);
 }

@@ -47,13 +47,11 @@ export class RequestProofs {
   }
 }
 
-/** The value of a field in a raw head; null = absent. @param name in lower case. */
-export function findField(raw: readonly Buffer[], name: string): string | null {
+/** The value of a field in a head; null = absent. @param name in lower case. */
+export function findField(fields: readonly string[], name: string): string | null {
   const values: string[] = [];
-  for (let i = 0; i < raw.length; i += 2) {
-    if ((raw[i] as Buffer).toString('latin1').toLowerCase() === name) {
-      values.push((raw[i + 1] as Buffer).toString('latin1'));
-    }
+  for (let i = 0; i < fields.length; i += 2) {
+    if ((fields[i] as string).toLowerCase() === name) values.push(fields[i + 1] as string);
   }
   return values.length === 0 ? null : values.join(', ');
 }

@@ -17,6 +17,7 @@ import type { StoreChanges } from '../core/store.ts';
 import type { TokenCookies } from '../core/token-cookies.ts';
 import type { VerifyServices } from '../core/verify.ts';
 import { type Asked, noteToken, type Verdict } from './authorize.ts';
+import { ChunkBuffers } from './chunk-buffers.ts';
 import { compileOwnCookies } from './cookie-names.ts';
 import { forward } from './http.ts';
 import { createServiceTable, type ServiceRuntime, type ServiceTable } from './http-pools.ts';
@@ -71,6 +72,8 @@ type Parts = {
   /** What services want in proofs of possession. */
   readonly nonces: DpopNonces;
   readonly responseRules: ResponseRulesMaker;
+  /** For parts of request bodies. */
+  readonly chunkBuffers: ChunkBuffers;
   /** Identity headers that hold the access token, in lower case. */
   readonly tokenHeaders: ReadonlySet<string>;
   /** Other headers than Authorization hold it as well. */
@@ -113,6 +116,7 @@ export function createProxy(services: ProxyServices): Proxy {
     origin,
     requestHeaders: compileRequestHeaders(config, identity.names),
     responseRules: compileResponseRules({ origin, replies: services.replies, isOwnCookie: compileOwnCookies(config) }),
+    chunkBuffers: new ChunkBuffers(),
     tokenHeaders: new Set(['authorization', ...tokenHeaders]),
     copiesToken: tokenHeaders.some((name) => name !== 'authorization'),
     identity: { withToken: new WeakMap(), withoutToken: new WeakMap() },
@@ -168,10 +172,8 @@ function handle(
   }
   // Read and register before the first await: the native request is gone afterwards.
   const headers = parts.requestHeaders.read(req);
-  const upload = openUpload(exchange, {
-    maxBytes: route.route.bodyMaxBytes,
-    idleMs: plan.timeouts.bodyIdleMs,
-  });
+  const limits = { maxBytes: route.route.bodyMaxBytes, idleMs: plan.timeouts.bodyIdleMs };
+  const upload = openUpload(exchange, limits, parts.chunkBuffers);
   const inbound: Inbound = { app, exchange, asked, plan, headers, upload };
   app.keep();
   try {

@@ -74,9 +74,9 @@ const KINDS: ReadonlyMap<string, Kind> = new Map([
 /**
  * Filter a service's head. Values are checked before anything is written (R-008): the native core writes bytes as they
  * are.
- * @param raw name, value, name, value, … as the service sent them.
+ * @param raw name, value, name, value, … as the service sent them, one character for each byte.
  */
-export function filterResponse(raw: readonly Buffer[], rules: ResponseRules): ResponseHead {
+export function filterResponse(raw: readonly string[], rules: ResponseRules): ResponseHead {
   if (raw.length > FIELDS_MAX * 2) return { problem: 'too many header fields' };
   const { fate } = rules;
   const nominated = nominatedBy(raw, fate);
@@ -84,9 +84,8 @@ export function filterResponse(raw: readonly Buffer[], rules: ResponseRules): Re
   let vary = rules.vary;
   let contentLength = -1;
   for (let i = 0; i < raw.length; i += 2) {
-    const { name, kind } = fate((raw[i] as Buffer).toString('latin1'));
-    const bytes = raw[i + 1] as Buffer;
-    const value = bytes.toString('latin1');
+    const { name, kind } = fate(raw[i] as string);
+    const value = raw[i + 1] as string;
     const isPlain = PLAIN_VALUE.test(value);
     if (kind === 'bad' || (!isPlain && hasControl(value))) return { problem: 'a header that cannot be passed on' };
     if (kind === 'length') {
@@ -97,10 +96,7 @@ export function filterResponse(raw: readonly Buffer[], rules: ResponseRules): Re
       if (value.toLowerCase() !== 'chunked') return { problem: 'transfer-encoding' };
     } else if (kind === 'vary') vary = joinVary(vary, value);
     else if (nominated?.has(name) !== true && passes(kind, value, rules)) {
-      fields.push([
-        name,
-        (kind === 'address' ? rules.publicLocation(value) : undefined) ?? asWritable(value, bytes, isPlain),
-      ]);
+      fields.push([name, (kind === 'address' ? rules.publicLocation(value) : undefined) ?? asWritable(value, isPlain)]);
     }
   }
   if (rules.cacheControl === 'no-store') fields.push(NO_STORE);
@@ -141,12 +137,12 @@ function kindOf(name: string): Kind {
   return CACHING.has(name) ? 'caching' : 'passed';
 }
 
-function nominatedBy(raw: readonly Buffer[], fate: ResponseFate): Set<string> | undefined {
+function nominatedBy(raw: readonly string[], fate: ResponseFate): Set<string> | undefined {
   let nominated: Set<string> | undefined;
   for (let i = 0; i < raw.length; i += 2) {
-    if (fate((raw[i] as Buffer).toString('latin1')).kind !== 'connection') continue;
+    if (fate(raw[i] as string).kind !== 'connection') continue;
     nominated ??= new Set();
-    addNominated(nominated, (raw[i + 1] as Buffer).toString('latin1'));
+    addNominated(nominated, raw[i + 1] as string);
   }
   return nominated;
 }
@@ -158,8 +154,8 @@ function passes(kind: Kind, value: string, rules: ResponseRules): boolean {
 }
 
 /** Text beyond ASCII is copied as bytes: the native core would write it as UTF-8. */
-function asWritable(value: string, bytes: Buffer, isPlain: boolean): string | Uint8Array {
-  return isPlain ? value : Uint8Array.from(bytes);
+function asWritable(value: string, isPlain: boolean): string | Uint8Array {
+  return isPlain ? value : Uint8Array.from(Buffer.from(value, 'latin1'));
 }
 
 /**

@@ -4,8 +4,9 @@ import { WebSocket } from 'ws';
 import type { ServiceTimeouts } from '../core/config/types-service.ts';
 import { SallyportError } from '../core/errors.ts';
 import type { Outcome, Place, ServiceRuntime, Waiter } from './http-pools.ts';
-import { type Target, tlsOptions } from './http-targets.ts';
+import type { Target } from './http-targets.ts';
 import type { RequestProofs } from './proof.ts';
+import { tlsOptions } from './service-socket.ts';
 
 /** A handshake to send to a service. */
 export type Dial = {

@@ -22,8 +22,7 @@ const rules: ResponseRules = {
 };
 
 function filter(pairs: readonly (readonly [string, string])[], changes: Partial<ResponseRules> = {}): ResponseHead {
-  const raw = pairs.flat().map((text) => Buffer.from(text, 'latin1'));
-  return filterResponse(raw, { ...rules, ...changes });
+  return filterResponse(pairs.flat(), { ...rules, ...changes });
 }
 
 function fieldsOf(head: ResponseHead): Record<string, unknown> {

@@ -32,7 +32,7 @@ const PACKAGES: ReadonlyMap<string, RegExp> = new Map([
   ['yaml', /^src\/core\/config\//],
   ['iovalkey', /^src\/core\/store-valkey[a-z-]*\.ts$/],
   ['oauth4webapi', /^src\/flows\//],
-  ['undici', /^src\/(core\/outbound|proxy\/(http|websocket)|cli\/)/],
+  ['undici', /^src\/(core\/outbound|cli\/)/],
   ['ws', /^src\/(proxy\/websocket|cli\/demo\/)/],
   ['uWebSockets.js', /^src\/(core\/(context|reply|app)[a-z-]*\.ts$|proxy\/)/],
 ]);

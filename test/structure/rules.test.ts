@@ -55,7 +55,7 @@ const cases: readonly Case[] = [
     [
       'src/core/verify.ts:1 imports uWebSockets.js, which belongs to ^src\\/(core\\/(context|reply|app)[a-z-]*\\.ts$|proxy\\/)',
       'src/core/verify.ts:2 imports zod, which belongs to ^src\\/core\\/config\\/',
-      'src/flows/login.ts:1 imports undici, which belongs to ^src\\/(core\\/outbound|proxy\\/(http|websocket)|cli\\/)',
+      'src/flows/login.ts:1 imports undici, which belongs to ^src\\/(core\\/outbound|cli\\/)',
     ],
   ],
   [
