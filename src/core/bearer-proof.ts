@@ -2,7 +2,7 @@ import { createPublicKey, hash, type JsonWebKey, type KeyObject, constants as pa
 import { type JsonObject, readTokenForm } from './bearer-form.ts';
 import type { Clock } from './clock.ts';
 import type { SigningKey } from './config/types-idp.ts';
-import { deriveKey, equalSecret, hmacBase64url, type KeyRing } from './crypto.ts';
+import { deriveMac, equalSecret, hmacBase64url, type KeyRing } from './crypto.ts';
 import { SallyportError } from './errors.ts';
 import { LIMITS } from './limits.ts';
 import type { PresentedToken } from './services.ts';
@@ -53,7 +53,7 @@ const PRIVATE_MEMBERS: readonly string[] = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'ot
 export function createNonceMaker(ring: KeyRing): (period: number) => string {
   const key = ring.find(ring.writerId, 'csrf');
   if (key === undefined) throw new TypeError('the writing key is not in the ring');
-  const own = deriveKey(key, 'dpop nonce');
+  const own = deriveMac(key, 'dpop nonce');
   return (period) => hmacBase64url(own, String(period));
 }
 

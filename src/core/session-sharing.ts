@@ -29,9 +29,13 @@ export class SessionSharing {
 
   #claim(value: unknown, { principal }: SessionHot): unknown {
     const { subject, username, email, name, roles, groups } = principal;
-    if (typeof value === 'string') return [subject, username, email, name].find((text) => text === value) ?? value;
+    if (value === subject) return subject;
+    if (value === username) return username;
+    if (value === email) return email;
+    if (value === name) return name;
     if (!Array.isArray(value)) return value;
-    return [roles, groups].find((list) => isSameList(list, value)) ?? value;
+    if (isSameList(roles, value)) return roles;
+    return isSameList(groups, value) ? groups : value;
   }
 
   #text(text: string): string {

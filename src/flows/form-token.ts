@@ -1,4 +1,4 @@
-import { deriveKey, equalSecret, hmacBase64url } from '../core/crypto.ts';
+import { deriveMac, equalSecret, hmacBase64url } from '../core/crypto.ts';
 import { parseForm } from '../core/query.ts';
 import type { Session } from '../core/services.ts';
 import type { FlowRequest, FlowServices } from './flow.ts';
@@ -13,7 +13,7 @@ export type FormPurpose = 'logout' | 'sessions';
 export function formToken({ ring }: FlowServices, purpose: FormPurpose, locator: string): string {
   const key = ring.find(ring.writerId, 'csrf');
   if (key === undefined) throw new TypeError('the writing key is not in the ring');
-  return hmacBase64url(deriveKey(key, purpose), locator);
+  return hmacBase64url(deriveMac(key, purpose), locator);
 }
 
 /** The fields of a form's POST; empty for another content type. @throws bad_request */

@@ -1,4 +1,3 @@
-import { createSecretKey } from 'node:crypto';
 import { cookiePairs } from '../core/cookie.ts';
 import {
   deriveKey,
@@ -12,6 +11,7 @@ import {
 import { createDpopKey, type DpopKey, isDpopSecret } from '../core/dpop-key.ts';
 import { SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';
+import { MacKey } from '../core/mac.ts';
 import { type CookieWriter, compileHelperCookie } from '../core/set-cookie.ts';
 import type { FlowServices } from './flow.ts';
 
@@ -52,7 +52,7 @@ export function beginTransaction(fields: Omit<Transaction, 'id' | 'secret'>): Tr
 
 /** state, nonce and PKCE verifier of a transaction: each an HMAC of its own label, 256 bit (R-015). */
 export function transactionValues(transaction: Transaction): TransactionValues {
-  const key = createSecretKey(Buffer.from(transaction.secret, 'base64url'));
+  const key = new MacKey(Buffer.from(transaction.secret, 'base64url'));
   return {
     state: `${transaction.id}.${hmacBase64url(key, 'state')}`,
     nonce: hmacBase64url(key, 'nonce'),
@@ -66,7 +66,7 @@ export function transactionValues(transaction: Transaction): TransactionValues {
  */
 export function transactionDpop(transaction: Transaction): DpopKey | undefined {
   if (!transaction.dpop) return undefined;
-  const key = createSecretKey(Buffer.from(transaction.secret, 'base64url'));
+  const key = new MacKey(Buffer.from(transaction.secret, 'base64url'));
   const first = hmacBase64url(key, 'dpop');
   return createDpopKey(isDpopSecret(first) ? first : hmacBase64url(key, 'dpop again'));
 }

@@ -1,10 +1,11 @@
 import assert from 'node:assert/strict';
-import { createSecretKey, hkdfSync, randomBytes } from 'node:crypto';
+import { createHmac, createSecretKey, hkdfSync, randomBytes } from 'node:crypto';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import {
   createKeyRing,
   deriveKey,
+  deriveMac,
   equalSecret,
   hmacBase64url,
   openBytes,
@@ -14,6 +15,7 @@ import {
   sealFingerprint,
   sha256Base64url,
 } from '../../src/core/crypto.ts';
+import { MacKey } from '../../src/core/mac.ts';
 
 const LABELS = ['session', 'transaction', 'csrf', 'log', 'index'] as const;
 const key = createSecretKey(Buffer.alloc(32, 1));
@@ -32,22 +34,26 @@ describe('the key ring', () => {
     for (const id of ['c', '', 'a session', '__proto__']) assert.equal(ring.find(id, 'session'), undefined);
   });
 
-  test('every label of every key is a key of its own, of 256 bits', () => {
+  test('every label of every key is a key of its own', () => {
     const ring = createKeyRing([a, b]);
-    const texts = ring.ids.flatMap((id) => LABELS.map((label) => ring.find(id, label)?.export().toString('hex') ?? ''));
+    const texts = ring.ids.flatMap((id) =>
+      LABELS.map((label) => ring.find(id, label)?.sign('text', 'base64url') ?? ''),
+    );
     assert.equal(new Set(texts).size, 10);
-    for (const text of texts) assert.match(text, /^[0-9a-f]{64}$/);
+    for (const text of texts) assert.match(text, /^[A-Za-z0-9_-]{43}$/);
   });
 
   test('derivation is HKDF-SHA-256 by secret and label alone: neither order nor id matters', () => {
-    const wanted = Buffer.from(hkdfSync('sha256', a.secret, Buffer.alloc(0), 'sallyport index v1', 32));
-    assert.deepEqual(createKeyRing([a, b]).find('a', 'index')?.export(), wanted);
-    assert.deepEqual(
-      createKeyRing([b, { ...a, id: 'renamed' }])
-        .find('renamed', 'index')
-        ?.export(),
-      wanted,
-    );
+    const derived = Buffer.from(hkdfSync('sha256', a.secret, Buffer.alloc(0), 'sallyport index v1', 32));
+    const wanted = createHmac('sha256', derived).update('text').digest('base64url');
+    for (const [ring, id] of [
+      [createKeyRing([a, b]), 'a'],
+      [createKeyRing([b, { ...a, id: 'renamed' }]), 'renamed'],
+    ] as const) {
+      const key = ring.find(id, 'index');
+      assert.ok(key !== undefined);
+      assert.equal(hmacBase64url(key, 'text'), wanted);
+    }
   });
 
   test('no key at all is a defect', () => assert.throws(() => createKeyRing([]), TypeError));
@@ -56,9 +62,11 @@ describe('the key ring', () => {
     const ring = createKeyRing([a]);
     const server = ring.find('a', 'session');
     assert.ok(server !== undefined);
-    assert.notDeepEqual(deriveKey(server, 'one').export(), deriveKey(server, 'two').export());
-    assert.deepEqual(deriveKey(server, 'one').export(), deriveKey(server, 'one').export());
-    assert.equal(deriveKey(server, 'one').symmetricKeySize, 32);
+    const derived = Buffer.from(hkdfSync('sha256', a.secret, Buffer.alloc(0), 'sallyport session v1', 32));
+    const wanted = createHmac('sha256', derived).update('one\x01').digest();
+    assert.deepEqual(deriveKey(server, 'one').export(), wanted);
+    assert.notDeepEqual(deriveKey(server, 'two').export(), wanted);
+    assert.equal(deriveMac(server, 'one').sign('x', 'base64url'), new MacKey(wanted).sign('x', 'base64url'));
   });
 });
 
@@ -143,7 +151,7 @@ describe('secrets and digests', () => {
 
   test('known answers', () => {
     assert.equal(sha256Base64url('abc'), 'ungWv48Bz-pBQUDeXa4iI7ADYaOWF3qctBD_YfIAFa0');
-    assert.equal(hmacBase64url(createSecretKey(Buffer.from('key')), 'x').length, 43);
+    assert.equal(hmacBase64url(new MacKey(Buffer.from('key')), 'x').length, 43);
   });
 
   test('comparison of secrets is plain equality, for any lengths', () => {
