@@ -1,12 +1,14 @@
 import { execFileSync } from 'node:child_process';
+import type { Socket } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Lab } from '../lib/lab.ts';
 import { residentBytes } from '../lib/proc.ts';
 import { LOAD_CORE } from '../lib/process.ts';
 import { echoTimes, openMany } from '../lib/raw-streams.ts';
 import { PUBLIC_URL, requestText, SITE_HOST } from '../lib/requests.ts';
+import { whenQuiet } from '../lib/rounds.ts';
 import { type Sallyport, startSallyport } from '../lib/sallyport.ts';
-import { exactly, percentile } from '../lib/stats.ts';
+import { exactly, percentile, spreadOf } from '../lib/stats.ts';
 import { openServer } from '../lib/subjects.ts';
 import type { BenchOptions, Measure, Scenario } from '../lib/types.ts';
 
@@ -18,6 +20,7 @@ const SETTLE_MS = 3_000;
 const WARM_UP = 200;
 const ECHOES = 3_000;
 const ECHO_SOCKETS = 20;
+const ACCEPTED = /^HTTP\/1\.1 101/;
 
 /** P9: idle WebSockets of signed-in users, and the time of an echo. */
 export const socketsScenario: Scenario = {
@@ -31,10 +34,9 @@ export const socketsScenario: Scenario = {
     const server = await start(lab, service.port);
     try {
       const cookies = handles.map((handle) => `bff_session=${handle}`);
-      const measures = [
-        await measureIdle(server, cookies, count),
-        await measureEcho(server, service.port, cookies, options),
-      ];
+      const { sockets, memory } = await openIdle(server, cookies, count);
+      const measures = [memory, await measureEcho(server, service.port, cookies, options)];
+      for (const socket of sockets) socket.destroy();
       for (const { what, spread, unit } of measures) options.say(`  ${what}: ${spread.value.toFixed(2)} ${unit}`);
       return { samples: [], measures, gaps: [] };
     } finally {
@@ -73,47 +75,54 @@ function handshake(cookie: string): string {
   return requestText('/ws', fields, SITE_HOST);
 }
 
-async function measureIdle(server: Sallyport, cookies: readonly string[], count: number): Promise<Measure> {
+async function openIdle(
+  server: Sallyport,
+  cookies: readonly string[],
+  count: number,
+): Promise<{ readonly sockets: readonly Socket[]; readonly memory: Measure }> {
   const ofSession = (at: number): string => handshake(cookies[Math.floor(at / SOCKETS_PER_SESSION)] ?? '');
-  const warm = await openMany(
-    server.publicPort,
-    WARM_UP,
-    (at) => handshake(cookies.at(-1 - at) ?? ''),
-    /^HTTP\/1\.1 101/,
-  );
+  const ofSpare = (at: number): string => handshake(cookies.at(-1 - at) ?? '');
+  const warm = await openMany(server.publicPort, WARM_UP, ofSpare, ACCEPTED);
   for (const socket of warm) socket.destroy();
   await sleep(SETTLE_MS);
   const before = residentBytes([server.pid]);
-  const sockets = await openMany(server.publicPort, count, ofSession, /^HTTP\/1\.1 101/);
+  const sockets = await openMany(server.publicPort, count, ofSession, ACCEPTED);
   await sleep(SETTLE_MS);
   const each = (residentBytes([server.pid]) - before) / count / 1024;
-  for (const socket of sockets) socket.destroy();
-  return measureOf(`${count} idle WebSockets, memory of each`, each, 'KiB', 24);
+  return { sockets, memory: measureOf(`${count} idle WebSockets, memory of each`, exactly(each), 'KiB', 24) };
 }
 
+/** With the idle ones open: through the server and directly in turn, so that whatever drifts meets both. */
 async function measureEcho(
   server: Sallyport,
   service: number,
   cookies: readonly string[],
   options: BenchOptions,
 ): Promise<Measure> {
-  const p99: number[] = [];
-  for (const port of [server.publicPort, service]) {
-    const sockets = await openMany(port, ECHO_SOCKETS, (at) => handshake(cookies[at] ?? ''), /^HTTP\/1\.1 101/);
-    await echoTimes(sockets, WARM_UP);
-    p99.push(percentile(await echoTimes(sockets, options.quick ? 300 : ECHOES), 0.99));
-    for (const socket of sockets) socket.destroy();
+  const ofSpare = (at: number): string => handshake(cookies.at(-1 - at) ?? '');
+  const proxied = await openMany(server.publicPort, ECHO_SOCKETS, ofSpare, ACCEPTED);
+  const direct = await openMany(service, ECHO_SOCKETS, ofSpare, ACCEPTED);
+  const ratios: number[] = [];
+  for (const sockets of [proxied, direct]) await echoTimes(sockets, WARM_UP);
+  for (let round = 1; round <= options.rounds; round++) {
+    await whenQuiet(options);
+    const [ours, theirs] = [await timesOf(proxied, options), await timesOf(direct, options)];
+    ratios.push(percentile(ours, 0.99) / percentile(theirs, 0.99));
+    options.say(`  round ${round}  echo ${describe(ours)}, direct ${describe(theirs)}`);
   }
-  const [proxied = Number.NaN, direct = Number.NaN] = p99;
-  return measureOf('p99 of an echo, against the service itself', proxied / direct, '×', 3);
+  for (const socket of [...proxied, ...direct]) socket.destroy();
+  return measureOf('p99 of an echo beside them, against the service itself', spreadOf(ratios), '×', 3);
 }
 
-function measureOf(what: string, value: number, unit: string, max: number): Measure {
-  return {
-    target: 'P9',
-    what,
-    spread: exactly(value),
-    unit,
-    limit: { kind: 'at most', value: max },
-  };
+function timesOf(sockets: readonly Socket[], { quick }: BenchOptions): Promise<number[]> {
+  return echoTimes(sockets, quick ? 300 : ECHOES);
+}
+
+function describe(timesMs: readonly number[]): string {
+  const [half, most] = [0.5, 0.99].map((share) => Math.round(percentile(timesMs, share) * 1_000));
+  return `p50 ${half} µs, p99 ${most} µs`;
+}
+
+function measureOf(what: string, spread: Measure['spread'], unit: string, max: number): Measure {
+  return { target: 'P9', what, spread, unit, limit: { kind: 'at most', value: max } };
 }

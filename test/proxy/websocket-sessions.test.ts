@@ -126,4 +126,33 @@ describe('sockets of a session', () => {
     enter();
     assert.throws(enter, { code: 'rate_limited' });
   });
+
+  test('are looked at once a second each, a few at a time, while others come and go', () => {
+    const { sessions } = createWorld(undefined);
+    const looks: number[] = [];
+    const seats: Seat[] = [];
+    const add = (): void => {
+      const at = seats.length;
+      looks.push(0);
+      const seat = sessions.enter(undefined);
+      const tick = (): void => {
+        looks[at] = (looks[at] ?? 0) + 1;
+        // As a socket that is closed by what it finds.
+        if (at % 10 === 3) seat.leave();
+      };
+      seat.sit({ tick, onSessionEnd: () => {} });
+      seats.push(seat);
+    };
+    const sum = (): number => looks.reduce((all, one) => all + one, 0);
+    for (let i = 0; i < 1_000; i++) add();
+    for (let part = 0, before = 0; part < 20; part++, before = sum()) {
+      mock.timers.tick(50);
+      assert.ok(sum() - before <= 51, `${sum() - before} in one turn`);
+      if (part === 10) for (let i = 0; i < 20; i++) add();
+    }
+    assert.deepEqual(new Set(looks.slice(0, 1_000)), new Set([1]));
+    mock.timers.tick(1_000);
+    assert.deepEqual([looks[0], looks[3]], [2, 1]);
+    assert.ok(looks.slice(1_000).every((count) => count > 0));
+  });
 });
