@@ -38,7 +38,7 @@ describe('arguments of sallyport demo', () => {
     [['--prot', '1'], /--prot/],
     [['extra'], /extra/],
     [['--port'], /--port/],
-    [['--port', '0'], /--port must be a number from 1 to 65528, got "0"/],
+    [['--port', '0'], /--port must be a number from 1 to 65527, got "0"/],
     [['--port', '65529'], /--port must be a number/],
     [['--port', '9e3'], /--port must be a number/],
     [['--port', '-1'], /--port/],
@@ -63,7 +63,7 @@ describe('arguments of sallyport demo', () => {
 describe('ports of the demo', () => {
   test('are consecutive from the base and used once each', () => {
     const ports = Object.values(assignPorts(9000, true));
-    assert.deepEqual([...ports].sort(), [9000, 9001, 9002, 9003, 9004, 9005, 9006, 9007]);
+    assert.deepEqual([...ports].sort(), [9000, 9001, 9002, 9003, 9004, 9005, 9006, 9007, 9008]);
     assert.equal(ports.length, DEMO_PORTS_COUNT);
   });
 

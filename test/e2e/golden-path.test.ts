@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { describe, test } from 'node:test';
 import { type DemoInfo, startDemo } from '../../src/cli/demo/demo-start.ts';
+import { DEMO_API_AUDIENCE, DEMO_REPORTS_AUDIENCE } from '../../src/cli/demo/provider-config.ts';
 import { launchBrowser, saveScreenshot, type TestBrowser } from '../support/browser.ts';
 import { askVerify, recordTraffic, signInAtProvider, signOut, type Traffic } from '../support/golden-path.ts';
 import { skipWithout } from '../support/parts.ts';
@@ -85,6 +86,10 @@ async function firstVisit(browser: TestBrowser, info: DemoInfo): Promise<void> {
   assert.match(shown, /alice@/);
   await page.locator('#call-post').click();
   await page.locator('.result[data-status="200"]', { hasText: 'POST' }).waitFor();
+  await page.locator('.good', { hasText: `token for ${DEMO_API_AUDIENCE} verified` }).waitFor();
+  // The other API verifies the audience itself: the token of the first would be refused there.
+  await page.locator('#call-reports').click();
+  await page.locator('.good', { hasText: `token for ${DEMO_REPORTS_AUDIENCE} verified` }).waitFor();
   await mkdir('test-output', { recursive: true });
   await saveScreenshot(page, 'test-output/signed-in.png');
 

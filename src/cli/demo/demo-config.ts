@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { DemoLogLevel } from './demo-options.ts';
 import type { DemoPorts } from './demo-ports.ts';
-import type { DemoClient } from './provider-config.ts';
+import { DEMO_API_AUDIENCE, DEMO_REPORTS_AUDIENCE, type DemoClient } from './provider-config.ts';
 import { DEMO_HOST } from './traefik-config.ts';
 
 /** What the demo's configuration depends on. */
@@ -132,6 +132,8 @@ providers:
       method: client_secret_basic
       secret: \${OIDC_CLIENT_SECRET}
     scopes: [openid, profile, email, offline_access, api.read]
+    audiences:
+      request: ["${DEMO_API_AUDIENCE}", "${DEMO_REPORTS_AUDIENCE}"]
     claims:
       user_id: [/sub]
       username: [/preferred_username]
@@ -147,7 +149,13 @@ function routesText(ports: DemoPorts): string {
 services:
   api:
     urls: ["http://127.0.0.1:${ports.api}"]
+    audience: ${DEMO_API_AUDIENCE}
     token: {source: session}
+  reports:
+    urls: ["http://127.0.0.1:${ports.reports}"]
+    audience: ${DEMO_REPORTS_AUDIENCE}
+    scopes: [api.read]
+    token: {source: refresh}
   dashboard:
     urls: ["http://127.0.0.1:${ports.dashboard}"]
     token: {source: session}
@@ -158,6 +166,10 @@ routes:
   - id: api
     paths: [/api/*]
     target_service: api
+  - id: reports
+    paths: [/api/reports/*]
+    methods: [GET, HEAD]
+    target_service: reports
   - id: upload
     paths: [/api/upload]
     methods: [POST]

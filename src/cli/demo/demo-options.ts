@@ -24,7 +24,7 @@ export type DemoCommand =
   | { readonly kind: 'refuse'; readonly reason: string };
 
 /** Consecutive ports that one demo uses. */
-export const DEMO_PORTS_COUNT = 8;
+export const DEMO_PORTS_COUNT = 9;
 
 const PORT_DEFAULT = 9000;
 const PORT_MAX = 65_535 - DEMO_PORTS_COUNT + 1;
@@ -33,8 +33,8 @@ const LOG_LEVELS: readonly string[] = ['debug', 'info', 'warn', 'error', 'silent
 /** The text of `sallyport demo --help`. */
 export const DEMO_HELP = `Usage: sallyport demo [options]
 
-Starts everything at once on loopback: an OpenID Provider, an application, an API, a dashboard, Sallyport and,
-where its program can be found, Traefik in front. Nothing is kept after it ends.
+Starts everything at once on loopback: an OpenID Provider, an application, two APIs, a dashboard, Sallyport
+and, where its program can be found, Traefik in front. Nothing is kept after it ends.
 
 Options:
   --port N           base port (default ${PORT_DEFAULT}); N to N+${DEMO_PORTS_COUNT - 1} are used, users open N

@@ -14,11 +14,12 @@ export type DemoPorts = {
   readonly spa: number;
   readonly api: number;
   readonly dashboard: number;
+  readonly reports: number;
 };
 
 /**
  * The documented order: N front door, N+1 OpenID Provider, N+2 Sallyport behind Traefik, N+3 verify, N+4 admin,
- * N+5 application files, N+6 API, N+7 dashboard.
+ * N+5 application files, N+6 API, N+7 dashboard, N+8 reports API.
  */
 export function assignPorts(base: number, withTraefik: boolean): DemoPorts {
   return {
@@ -30,6 +31,7 @@ export function assignPorts(base: number, withTraefik: boolean): DemoPorts {
     spa: base + 5,
     api: base + 6,
     dashboard: base + 7,
+    reports: base + 8,
   };
 }
 

@@ -8,7 +8,7 @@ import { createDemoClient, type DemoConfigInput, demoOrigin, writeDemoConfig } f
 import type { DemoOptions } from './demo-options.ts';
 import { assertPortsFree, assignPorts, type DemoPorts } from './demo-ports.ts';
 import { DEMO_USERS, type DemoProvider, type DemoProviderOptions, startDemoProvider } from './provider.ts';
-import { DEMO_API_AUDIENCE } from './provider-config.ts';
+import { DEMO_API_AUDIENCE, DEMO_REPORTS_AUDIENCE } from './provider-config.ts';
 import { startStaticServer } from './static-server.ts';
 import { findTraefik, startTraefik } from './traefik.ts';
 
@@ -100,6 +100,7 @@ async function startParts(
   );
   keep(await startStaticServer({ port: ports.spa }));
   keep(await startDemoApi({ port: ports.api, issuer: provider.issuer, audience: DEMO_API_AUDIENCE }));
+  keep(await startDemoApi({ port: ports.reports, issuer: provider.issuer, audience: DEMO_REPORTS_AUDIENCE }));
   keep(await startDashboard({ port: ports.dashboard }));
   const config = await loadDemoConfig({ ...options, ports, issuer: provider.issuer, client });
   const destination = { write: (line: string): void => void log.write(line) };

@@ -40,6 +40,9 @@ export type ProviderTtls = {
 /** The audience of the demo's API, as resource indicator (RFC 8707) and `aud` of its access tokens. */
 export const DEMO_API_AUDIENCE = 'https://api.demo.example';
 
+/** The audience of the demo's other API, which refuses the tokens of the first. */
+export const DEMO_REPORTS_AUDIENCE = 'https://reports.demo.example';
+
 /** Everything that the configuration of one provider instance depends on. */
 export type ProviderSetup = {
   readonly clients: readonly DemoClient[];

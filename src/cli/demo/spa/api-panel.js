@@ -4,7 +4,7 @@ import { byId, describeProblem, make } from './dom.js';
 
 const IDENTITY = new Set(['authorization', 'x-auth-session']);
 
-/** Wires the two buttons; `onAnswer` runs after each call, because a call may extend or reveal the end of the session. */
+/** Wires the three buttons; `onAnswer` runs after each call, because a call may extend or reveal the end of the session. */
 export function startApiPanel(onAnswer) {
   const call = async (path, options) => {
     setBusy(true);
@@ -14,11 +14,11 @@ export function startApiPanel(onAnswer) {
   };
   byId('call-get').addEventListener('click', () => call('/whoami', {}));
   byId('call-post').addEventListener('click', () => call('/echo', { method: 'POST', json: { message: 'Hello, API' } }));
+  byId('call-reports').addEventListener('click', () => call('/reports/mine', {}));
 }
 
 function setBusy(busy) {
-  byId('call-get').disabled = busy;
-  byId('call-post').disabled = busy;
+  for (const id of ['call-get', 'call-post', 'call-reports']) byId(id).disabled = busy;
 }
 
 async function showCall(path, options) {
@@ -43,7 +43,7 @@ async function showCall(path, options) {
 
 function renderReport(status, report) {
   const verdict = report.token_valid
-    ? make('span', { class: 'good' }, 'token verified by the API')
+    ? make('span', { class: 'good' }, `token for ${report.token.aud} verified by the API`)
     : make('span', { class: 'bad' }, 'token not accepted');
   return make(
     'div',
