@@ -139,12 +139,14 @@ export const LIMITS = {
   webSocketClientBytes: 65_536,
   /** Waiting for a WebSocket's service, one message more, before the socket is closed with 1013 (D-31). */
   webSocketServiceBytes: 1_048_576,
-  /** How often limits and signs of life of WebSockets are looked at. */
-  webSocketSweepMs: 1_000,
-  /** Sessions of WebSockets are read again so often while the store does not tell of changes (D-32). */
-  webSocketPollMs: 10_000,
-  /** Sessions of WebSockets that are read again at once, when anything may have changed. */
-  webSocketRereads: 256,
+  /** How often limits and signs of life of WebSockets and long answers are looked at. */
+  liveSweepMs: 1_000,
+  /** Their sessions are read again so often while the store does not tell of changes (D-32). */
+  livePollMs: 10_000,
+  /** Their sessions that are read again at once, when anything may have changed. */
+  liveRereads: 256,
+  /** From this age on an answer ends with its session; an event stream from its head on. */
+  longAnswerMs: 10_000,
   /** A client may take so long to read what precedes its close frame. */
   webSocketGoodbyeMs: 5_000,
   /** Connections of the HTTP/2 listener in one process; a gateway needs a handful. */

@@ -2,7 +2,10 @@ import type { App } from '../core/app.ts';
 import type { Exchange } from '../core/app-exchange.ts';
 import type { ServiceTimeouts } from '../core/config/types-service.ts';
 import type { Logger } from '../core/log.ts';
+import type { Session } from '../core/services.ts';
+import type { Asked } from './authorize.ts';
 import type { ServiceRuntime } from './http-pools.ts';
+import type { LongAnswers } from './long-answers.ts';
 import type { RequestProofs } from './proof.ts';
 import type { ResponseRules } from './response-headers.ts';
 import type { Upload } from './upload.ts';
@@ -11,6 +14,10 @@ import type { Upload } from './upload.ts';
 export type Call = {
   readonly app: App;
   readonly exchange: Exchange;
+  readonly asked: Asked;
+  /** On whose behalf; undefined = nobody's. */
+  readonly session: Session | undefined;
+  readonly longAnswers: LongAnswers;
   readonly log: Logger;
   readonly service: ServiceRuntime;
   /** Of the route. */

@@ -42,8 +42,8 @@ export class Download {
     this.#stalled = stalled;
   }
 
-  /** Take the head; nothing is written yet. */
-  begin(status: number, fields: readonly Field[], contentLength: number): void {
+  /** Take the head; nothing is written yet. @returns true for an event stream. */
+  begin(status: number, fields: readonly Field[], contentLength: number): boolean {
     const { app, exchange, upload } = this.#call;
     this.#status = status;
     this.#fields = fields;
@@ -53,9 +53,9 @@ export class Download {
     this.#closeAfter = exchange.context.chunked || isUnread || app.isClosing;
     // With a length the last byte ends the answer at once, and reading must go on before: see `end`.
     this.#total = isUnread && !this.#bodiless ? -1 : contentLength;
-    if (!this.#bodiless && this.#total === -1 && isEventStream(fields)) {
-      this.#openTimer = setTimeout(() => this.write(EMPTY_LINE), EVENT_STREAM_OPEN_MS);
-    }
+    if (this.#bodiless || this.#total !== -1 || !isEventStream(fields)) return false;
+    this.#openTimer = setTimeout(() => this.write(EMPTY_LINE), EVENT_STREAM_OPEN_MS);
+    return true;
   }
 
   /** Pass a part of the body on. @returns false if no more may come until `resume` is called. */

@@ -4,6 +4,8 @@ import type { Call } from './call.ts';
 import { Download } from './download.ts';
 import type { Place, Waiter } from './http-pools.ts';
 import type { Target } from './http-targets.ts';
+import type { Seat } from './live-sessions.ts';
+import type { LongAnswer } from './long-answers.ts';
 import type { Outgoing, Wire } from './outgoing.ts';
 import { CHALLENGE_MAX_BYTES, findField } from './proof.ts';
 import { filterResponse } from './response-headers.ts';
@@ -30,7 +32,7 @@ export function forward(call: Call): void {
 }
 
 /** One request under way to a service: what connection and client tell of it. */
-class Forwarding implements Outgoing, Waiter {
+class Forwarding implements Outgoing, Waiter, LongAnswer {
   readonly isSocket = false;
   avoid: Target | undefined;
   readonly method: string;
@@ -41,7 +43,8 @@ class Forwarding implements Outgoing, Waiter {
   readonly headersMs: number;
   readonly bodyIdleMs: number;
   wire: Wire | undefined;
-  readonly #call: Call;
+  seat: Seat | undefined;
+  readonly call: Call;
   readonly #download: Download;
   /** Set while the request has a place. */
   #place: Place | undefined;
@@ -52,7 +55,7 @@ class Forwarding implements Outgoing, Waiter {
   #totalTimer: NodeJS.Timeout | undefined;
   #retries: number;
   #informational = 0;
-  #hasHead = false;
+  hasHead = false;
   /** Set while the body of a challenge is skipped: the request is sent again at its end. */
   #challengeBytes: number | undefined;
   /** Nothing more is wanted of the service. */
@@ -61,7 +64,7 @@ class Forwarding implements Outgoing, Waiter {
   constructor(call: Call) {
     const { exchange, upload, headers, target, service, timeouts } = call;
     const { method, contentLength } = exchange.context;
-    this.#call = call;
+    this.call = call;
     this.method = method;
     this.target = target;
     this.headers = headers;
@@ -78,13 +81,14 @@ class Forwarding implements Outgoing, Waiter {
   }
 
   start(): void {
-    const { exchange, upload, timeouts } = this.#call;
+    const { exchange, upload, timeouts } = this.call;
     this.#enter();
     if (this.#settled) return;
     exchange.onAbort = () => this.#dropClient(new SallyportError('bad_request', { detail: 'the client left' }));
     if (timeouts.totalMs !== undefined) {
       this.#totalTimer = setTimeout(() => this.#tooLate('the whole request'), timeouts.totalMs);
     }
+    this.call.longAnswers.begin(this);
     if (upload === undefined) return;
     upload.onFail = (error) => this.#abort(error);
     if (upload.error !== undefined) this.#abort(upload.error);
@@ -94,7 +98,7 @@ class Forwarding implements Outgoing, Waiter {
   run(place: Place): void {
     clearTimeout(this.#startTimer);
     this.#place = place;
-    const { headers, proofs, service, timeouts } = this.#call;
+    const { headers, proofs, service, timeouts } = this.call;
     // Each sending has a proof of its own.
     if (proofs !== undefined) this.headers = [...headers, 'dpop', proofs.make(place.target.origin)];
     place.target.connections.send(this);
@@ -105,6 +109,11 @@ class Forwarding implements Outgoing, Waiter {
 
   fail(error: SallyportError): void {
     this.#abort(error);
+  }
+
+  onSessionEnd(): void {
+    const { loginUrl } = this.call.asked.site;
+    this.#abort(new SallyportError('authentication_required', { detail: 'the session has ended', loginUrl }));
   }
 
   onStart(): void {
@@ -121,14 +130,14 @@ class Forwarding implements Outgoing, Waiter {
       return;
     }
     if (this.#isChallenged(head)) return;
-    const filtered = filterResponse(fields, this.#call.response);
+    const filtered = filterResponse(fields, this.call.response);
     if ('problem' in filtered || status > STATUS_MAX) {
       this.#refuse('service_bad_response', 'problem' in filtered ? filtered.problem : `status ${status}`);
       return;
     }
-    this.#hasHead = true;
+    this.hasHead = true;
     this.#place?.report('answered');
-    this.#download.begin(status, filtered.fields, head.contentLength);
+    if (this.#download.begin(status, filtered.fields, head.contentLength)) this.call.longAnswers.watch(this);
   }
 
   onData(part: Buffer): boolean {
@@ -147,12 +156,13 @@ class Forwarding implements Outgoing, Waiter {
     }
     this.#settled = true;
     clearTimeout(this.#totalTimer);
+    this.call.longAnswers.end(this);
     this.#download.end();
   }
 
   /** The service wants its nonce in the proof, and the request may be repeated: it has done nothing with it. */
   #isChallenged({ status, fields }: AnswerHead): boolean {
-    const { proofs, exchange, upload } = this.#call;
+    const { proofs, exchange, upload } = this.call;
     if (proofs === undefined || this.#place === undefined) return false;
     const challenge = findField(fields, 'www-authenticate') ?? '';
     const answer = { status, nonce: findField(fields, 'dpop-nonce'), challenge };
@@ -182,7 +192,7 @@ class Forwarding implements Outgoing, Waiter {
 
   /** Nothing was sent: there was no connection, and nobody has read of the body. */
   #mayRetry(): boolean {
-    const { upload } = this.#call;
+    const { upload } = this.call;
     const isBodyWhole = upload === undefined || (!upload.isBegun && upload.error === undefined);
     return this.#retries > 0 && !this.#isStarted && isBodyWhole;
   }
@@ -197,7 +207,7 @@ class Forwarding implements Outgoing, Waiter {
   }
 
   #enter(): void {
-    const { service, timeouts } = this.#call;
+    const { service, timeouts } = this.call;
     service.enter(this);
     if (this.#place !== undefined || this.#settled) return;
     const { name } = service.service;
@@ -215,14 +225,14 @@ class Forwarding implements Outgoing, Waiter {
   }
 
   #tooLate(what: string): void {
-    if (this.#hasHead) this.#abort(new Error(`${what} took too long`));
+    if (this.hasHead) this.#abort(new Error(`${what} took too long`));
     else this.#refuse('service_timeout', what);
   }
 
   /** The service is at fault. */
   #refuse(code: 'service_bad_response' | 'service_connect_failed' | 'service_timeout', what: string): void {
     this.#place?.report(code === 'service_connect_failed' ? 'unreachable' : 'failed');
-    this.#abort(new SallyportError(code, { detail: `${this.#call.service.service.name} ${what}` }));
+    this.#abort(new SallyportError(code, { detail: `${this.call.service.service.name} ${what}` }));
   }
 
   /** End both sides once, whoever failed. */
@@ -231,7 +241,8 @@ class Forwarding implements Outgoing, Waiter {
     this.#settled = true;
     clearTimeout(this.#startTimer);
     clearTimeout(this.#totalTimer);
-    const { service, upload } = this.#call;
+    this.call.longAnswers.end(this);
+    const { service, upload } = this.call;
     service.leave(this);
     this.#place?.target.connections.abandon(this);
     this.#release();

@@ -21,6 +21,8 @@ import { ChunkBuffers } from './chunk-buffers.ts';
 import { compileOwnCookies } from './cookie-names.ts';
 import { forward } from './http.ts';
 import { createServiceTable, type ServiceRuntime, type ServiceTable } from './http-pools.ts';
+import { LiveSessions } from './live-sessions.ts';
+import { LongAnswers } from './long-answers.ts';
 import { preflightHeaders } from './preflight.ts';
 import { RequestProofs } from './proof.ts';
 import { compileLimitedAuthorize, type LimitedAuthorize } from './rate.ts';
@@ -42,7 +44,7 @@ export type ProxyServices = VerifyServices & {
   readonly replies: Replies;
   readonly log: Logger;
   readonly metrics: Metrics;
-  /** Tells of sessions that end, for open WebSockets; undefined = they are read again and again. */
+  /** Tells of sessions that end, for what is open of them; undefined = they are read again and again. */
   readonly changes: StoreChanges | undefined;
   /** undefined = tokens are in no cookies. */
   readonly tokenCookies: TokenCookies | undefined;
@@ -64,6 +66,7 @@ export type Proxy = {
 type Parts = {
   readonly services: ProxyServices;
   readonly authorize: LimitedAuthorize;
+  readonly longAnswers: LongAnswers;
   readonly table: ServiceTable;
   /** Of every route with a service. */
   readonly plans: ReadonlyMap<Route, Plan>;
@@ -107,8 +110,11 @@ export function createProxy(services: ProxyServices): Proxy {
     .map(({ name }) => name.toLowerCase());
   const origin = compileOriginRules(config);
   const table = createServiceTable({ ...config, clock: services.clock, log: services.log });
+  const { limits, session } = config;
+  const live = new LiveSessions({ ...services, perSession: limits.webSocketsPerSession, idleMs: session.idleMs });
   const parts: Parts = {
     services,
+    longAnswers: new LongAnswers(live, services.clock),
     authorize: compileLimitedAuthorize(services),
     table,
     nonces: createDpopNonces(new Set(config.services.flatMap(({ urls }) => urls)).size),
@@ -125,14 +131,15 @@ export function createProxy(services: ProxyServices): Proxy {
     ...services,
     requestHeaders: parts.requestHeaders,
     nonces: parts.nonces,
-    perSession: config.limits.webSocketsPerSession,
-    idleMs: config.session.idleMs,
+    sessions: live,
     authorize: parts.authorize,
     describe: (asked, verdict) => describe(parts, asked, verdict),
   });
   return {
     handle: (app, exchange, req, path) => handle(parts, webSockets, app, exchange, req, path),
     close() {
+      live.close();
+      parts.longAnswers.close();
       webSockets.close();
       return parts.table.close();
     },
@@ -234,6 +241,9 @@ function proceed(parts: Parts, inbound: Inbound, verdict: Verdict, cookies: read
   forward({
     app,
     exchange,
+    asked,
+    session: verdict.session,
+    longAnswers: parts.longAnswers,
     log: parts.services.log,
     service,
     timeouts,

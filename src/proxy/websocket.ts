@@ -8,9 +8,10 @@ import type { WebSocketSettings } from '../core/config/types-websocket.ts';
 import type { DpopNonces } from '../core/dpop-nonces.ts';
 import { SallyportError } from '../core/errors.ts';
 import type { Metrics } from '../core/metrics.ts';
-import type { ServiceToken, Session } from '../core/services.ts';
+import type { ServiceToken } from '../core/services.ts';
 import { type Asked, type authorize, noteToken, type Verdict } from './authorize.ts';
 import type { ServiceRuntime } from './http-pools.ts';
+import { endOfCaller, type LiveSessions, ownerOf, type Seat } from './live-sessions.ts';
 import { RequestProofs } from './proof.ts';
 import {
   type ClientHeaders,
@@ -24,10 +25,10 @@ import { SESSION_ENDED } from './websocket-codes.ts';
 import { readHandshake } from './websocket-handshake.ts';
 import { Link } from './websocket-link.ts';
 import { type Dial, dial } from './websocket-service.ts';
-import { type Seat, SocketSessions, type SocketSessionsOptions } from './websocket-sessions.ts';
 
 /** What WebSockets work with. */
-export type WebSocketServices = SocketSessionsOptions & {
+export type WebSocketServices = {
+  readonly sessions: LiveSessions;
   readonly clock: Clock;
   readonly metrics: Pick<Metrics, 'hot'>;
   readonly requestHeaders: RequestHeaderRules;
@@ -71,7 +72,7 @@ const BEARER = 'Bearer ';
 
 /** Create the WebSockets of a configuration (D-30 to D-32, R-154, R-155). */
 export function createWebSockets(services: WebSocketServices): WebSockets {
-  const sessions = new SocketSessions(services);
+  const { sessions } = services;
   const links = new Set<Link>();
   const proceed = (inbound: Inbound, verdict: Verdict): void => {
     if (!inbound.exchange.open) return;
@@ -79,7 +80,7 @@ export function createWebSockets(services: WebSocketServices): WebSockets {
     const proofs = proofsFor(inbound, verdict.token, services.nonces);
     const headers = headersFor(inbound, services.describe(inbound.asked, verdict));
     noteToken(inbound.exchange, inbound.asked, verdict);
-    const seat = sessions.enter(ownerOf(inbound.asked, verdict.session));
+    const seat = sessions.enter(ownerOf(inbound.asked, verdict.session), true);
     try {
       connect(inbound, { headers, proofs }, seat, (socket) =>
         join(services, links, inbound, { seat, endsAt: endOfCaller(verdict.session) }, socket),
@@ -105,25 +106,12 @@ export function createWebSockets(services: WebSocketServices): WebSockets {
       return proceed(inbound, verdict);
     },
     close() {
-      sessions.close();
       for (const link of links) {
         link.end(GOING_AWAY, 'going away', GOING_AWAY);
         link.destroy();
       }
     },
   };
-}
-
-/** A bearer caller has no session that could end: its socket ends with its token. */
-function endOfCaller(session: Session | undefined): number {
-  return session?.locator === '' ? session.hot.tokenExpiresAt : Number.POSITIVE_INFINITY;
-}
-
-function ownerOf({ context, site }: Asked, session: Session | undefined) {
-  if (session === undefined || session.locator === '') return undefined;
-  const handle = site.findHandle(context.cookie);
-  if (typeof handle !== 'string') throw new TypeError('a session without its handle');
-  return { handle: Buffer.from(handle, 'latin1').toString('latin1'), session, site };
 }
 
 /** A cookie has no scheme that would ask for a proof: a bound token never goes into one (D-36). */

@@ -1,14 +1,15 @@
-// Two server processes on one Redis: a session that ends anywhere ends its WebSockets everywhere (D-32).
+// Two server processes on one Redis: a session that ends anywhere ends its WebSockets and streams everywhere (D-32).
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { once } from 'node:events';
+import { get, type IncomingMessage } from 'node:http';
 import { after, before, describe, test } from 'node:test';
 import { WebSocket } from 'ws';
 import { createKeyRing } from '../../src/core/crypto.ts';
 import type { Session, Sessions } from '../../src/core/services.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { closeOf, type SocketService, startSocketService } from '../proxy/websocket-world.ts';
-import { call } from '../proxy/world.ts';
+import { call, startService, type TestService } from '../proxy/world.ts';
 import { createSession, sessionsOver } from '../support/direct-sessions.ts';
 import { skipWithout } from '../support/parts.ts';
 import { startRedis, type TestRedis, whenReachable } from '../support/redis.ts';
@@ -25,6 +26,7 @@ type Subject = { readonly handle: string; readonly session: Session };
 describe('a session that ends', { skip: skipWithout('redis-server') }, () => {
   let redis: TestRedis;
   let service: SocketService;
+  let events: TestService;
   let a: ServeProcess;
   let b: ServeProcess;
   let sessions: Sessions;
@@ -33,10 +35,11 @@ describe('a session that ends', { skip: skipWithout('redis-server') }, () => {
   before(async () => {
     redis = await startRedis();
     service = await startSocketService();
-    [a, b] = [
-      await startProcess(redis.url, service.url, 'tracking'),
-      await startProcess(redis.url, service.url, 'none'),
-    ];
+    events = await startService((_incoming, response) => {
+      response.writeHead(200, { 'content-type': 'text/event-stream' }).write('data: first\n\n');
+    });
+    const urls = { echo: service.url, events: events.url };
+    [a, b] = [await startProcess(redis.url, urls, 'tracking'), await startProcess(redis.url, urls, 'none')];
     store = createValkeyStore({ redis: redis.settings() });
     await whenReachable(store);
     sessions = sessionsOver({ store, ring: RING });
@@ -46,6 +49,7 @@ describe('a session that ends', { skip: skipWithout('redis-server') }, () => {
     await Promise.all([a.remove(), b.remove()]);
     await store.close();
     await service.close();
+    await events.close();
     await redis.remove();
   });
 
@@ -80,6 +84,34 @@ describe('a session that ends', { skip: skipWithout('redis-server') }, () => {
     );
     assert.equal(await echo(spared), 'hello');
     spared.terminate();
+  });
+
+  test('by a sign-out at one process cuts its event streams at both, and no others', async () => {
+    const [subject, other] = [
+      await createSession(sessions, { subject: 'u-1' }),
+      await createSession(sessions, { subject: 'u-2' }),
+    ];
+    const streams = [await listen(a, subject), await listen(b, subject)];
+    const spared = await listen(b, other);
+    // Not by `once`: a cut is an error first.
+    const ends = streams.map((stream) => new Promise((resolve) => stream.on('close', resolve)));
+    const answer = await call({
+      port: a.ports().public,
+      path: '/auth/logout',
+      method: 'POST',
+      headers: { host: HOST, origin: PUBLIC_URL, cookie: cookieOf(subject), accept: 'application/json' },
+    });
+    assert.equal(answer.status, 200, answer.body.toString());
+    await Promise.all(ends);
+    assert.deepEqual(
+      [...streams, spared].map(({ complete, destroyed }) => [complete, destroyed]),
+      [
+        [false, true],
+        [false, true],
+        [false, false],
+      ],
+    );
+    spared.destroy();
   });
 
   test('with its user, with a record deleted by hand, with an emptied store', async () => {
@@ -139,6 +171,16 @@ async function open(process: ServeProcess, subject: Subject): Promise<WebSocket>
   return socket;
 }
 
+/** An event stream whose first event has come. */
+async function listen(process: ServeProcess, subject: Subject): Promise<IncomingMessage> {
+  const headers = { host: HOST, cookie: cookieOf(subject) };
+  const outgoing = get({ host: '127.0.0.1', port: process.ports().public, path: '/events', headers, agent: false });
+  const [response] = (await once(outgoing, 'response')) as [IncomingMessage];
+  response.on('error', () => {});
+  assert.match(String((await once(response, 'data'))[0]), /first/);
+  return response;
+}
+
 async function echo(socket: WebSocket): Promise<string> {
   const answer = once(socket, 'message');
   socket.send('hello');
@@ -146,15 +188,25 @@ async function echo(socket: WebSocket): Promise<string> {
 }
 
 /** @param l1 without a cache of sessions the process must hear of their ends all the same. */
-async function startProcess(redisUrl: string, serviceUrl: string, l1: 'tracking' | 'none'): Promise<ServeProcess> {
+async function startProcess(
+  redisUrl: string,
+  urls: Readonly<Record<'echo' | 'events', string>>,
+  l1: 'tracking' | 'none',
+): Promise<ServeProcess> {
   const settings = {
     keys: { seal: [{ id: 'k1', secret: SECRET.toString('base64url') }] },
     store: { kind: 'redis', redis: { url: redisUrl }, l1: { mode: l1 } },
   };
   const routes = {
     version: 1,
-    services: { echo: { urls: [serviceUrl], token: { source: 'session' } } },
-    routes: [{ id: 'ws', paths: ['/ws'], target_service: 'echo', websocket: {} }],
+    services: {
+      echo: { urls: [urls.echo], token: { source: 'session' } },
+      events: { urls: [urls.events], token: { source: 'session' } },
+    },
+    routes: [
+      { id: 'ws', paths: ['/ws'], target_service: 'echo', websocket: {} },
+      { id: 'events', paths: ['/events'], target_service: 'events' },
+    ],
   };
   const process = spawnServe({ settings, routes, idp: { logout: { mode: 'local' } } });
   await process.logged('listening');

@@ -4,7 +4,7 @@ import { SallyportError } from '../../src/core/errors.ts';
 import type { Session } from '../../src/core/services.ts';
 import { compileSites } from '../../src/core/sites.ts';
 import { ChangeHub } from '../../src/core/store-changes.ts';
-import { type Seat, SocketSessions } from '../../src/proxy/websocket-sessions.ts';
+import { LiveSessions, type Seat } from '../../src/proxy/live-sessions.ts';
 import { getSite, HANDLE, NOW, sessionOf, worldConfig } from '../core/world.ts';
 
 const HOUR_MS = 3_600_000;
@@ -17,7 +17,7 @@ function createWorld(changes: ChangeHub | undefined) {
     lastSeenAt: NOW,
   };
   const state = { now: NOW, alive: true, down: false, reads: [] as boolean[], ended: 0 };
-  const sessions = new SocketSessions({
+  const sessions = new LiveSessions({
     changes,
     clock: { now: () => state.now },
     perSession: 2,
@@ -30,7 +30,7 @@ function createWorld(changes: ChangeHub | undefined) {
       },
     },
   });
-  const enter = (): Seat => sessions.enter({ handle: HANDLE, session, site });
+  const enter = (): Seat => sessions.enter({ handle: HANDLE, session, site }, true);
   const sit = (seat = enter()): Seat => {
     const onSessionEnd = (): void => {
       state.ended += 1;
@@ -134,7 +134,7 @@ describe('sockets of a session', () => {
     const add = (): void => {
       const at = seats.length;
       looks.push(0);
-      const seat = sessions.enter(undefined);
+      const seat = sessions.enter(undefined, true);
       const tick = (): void => {
         looks[at] = (looks[at] ?? 0) + 1;
         // As a socket that is closed by what it finds.

@@ -5,26 +5,27 @@ import { findSessionProblem } from '../core/route-access.ts';
 import type { Session, Sessions } from '../core/services.ts';
 import type { SiteRuntime } from '../core/sites.ts';
 import type { StoreChanges } from '../core/store.ts';
+import type { Asked } from './authorize.ts';
 
-/** An open socket, as far as its session is concerned. */
+/** An open socket or an answer that goes on and on, as far as its session is concerned. */
 export type Sitter = {
   /** The session has ended. */
   onSessionEnd(): void;
-  /** Called about once a second. */
-  tick(now: number): void;
+  /** Called about once a second, if there is one. */
+  tick?(now: number): void;
 };
 
-/** Whose socket it is. */
-export type SocketOwner = {
+/** Whose it is. */
+export type LiveOwner = {
   /** A string of its own: a slice would keep the request's whole Cookie header. */
   readonly handle: string;
   readonly session: Session;
   readonly site: SiteRuntime;
 };
 
-/** A place among the sockets of a session, taken before the service is dialled. */
+/** A place among what is live of a session; a socket's is taken before the service is dialled. */
 export type Seat = {
-  /** The socket is open. Ends at once if the session has ended meanwhile. */
+  /** It is open. Ends at once if the session has ended meanwhile. */
   sit(sitter: Sitter): void;
   /** The user did something: the session's idle limit slides. */
   act(): void;
@@ -32,23 +33,25 @@ export type Seat = {
   leave(): void;
 };
 
-/** What watches the sessions of open sockets. */
-export type SocketSessionsOptions = {
+/** What watches the sessions of open sockets and long answers. */
+export type LiveSessionsOptions = {
   readonly sessions: Pick<Sessions, 'find'>;
   /** undefined = the store does not tell of changes. */
   readonly changes: StoreChanges | undefined;
   readonly clock: Clock;
-  /** Sockets of one session in this process. */
+  /** Sockets of one session in this process; answers are bounded as requests are. */
   readonly perSession: number;
   /** A session's idle limit by the settings; its own may be stricter. */
   readonly idleMs: number;
 };
 
-/** One session with open sockets. */
-type Watch = SocketOwner & {
+/** One session with something live. */
+type Watch = LiveOwner & {
   session: Session;
   readonly sitters: Set<Sitter>;
   seats: number;
+  /** Those of them that are bounded. */
+  sockets: number;
   /** When the session ends by what is known of it; it is read again then. */
   deadline: number;
   hasEnded: boolean;
@@ -86,14 +89,14 @@ class Round<T> {
 }
 
 /**
- * The sockets of this process by session (D-32): when the store tells of a change the session is read again, and its
- * sockets are told if it is gone. With the store down they stay until the limits that are known. While changes are not
- * told, all sessions are read every ten seconds.
+ * What is live in this process by session (D-32): when the store tells of a change the session is read again, and its
+ * sockets and long answers are told if it is gone. With the store down they stay until the limits that are known. While
+ * changes are not told, all sessions are read every ten seconds.
  */
-export class SocketSessions {
-  readonly #options: SocketSessionsOptions;
+export class LiveSessions {
+  readonly #options: LiveSessionsOptions;
   readonly #watches = new Map<string, Watch>();
-  /** All open sockets, those without a session too. */
+  /** All that want to know the time, those without a session too. */
   readonly #sitters = new Set<Sitter>();
   readonly #unsubscribe: (() => void) | undefined;
   #timer: NodeJS.Timeout | undefined;
@@ -105,7 +108,7 @@ export class SocketSessions {
   #isPolling = false;
   #isPollStale = false;
 
-  constructor(options: SocketSessionsOptions) {
+  constructor(options: LiveSessionsOptions) {
     this.#options = options;
     this.#unsubscribe = options.changes?.onInvalidate((what, locator) => {
       if (what === 'all') void this.#readAll();
@@ -113,16 +116,19 @@ export class SocketSessions {
     });
   }
 
-  /** Take a place; undefined owner = a public socket. @throws `rate_limited` if the session has too many sockets. */
-  enter(owner: SocketOwner | undefined): Seat {
-    const watch = owner && this.#watch(owner);
+  /**
+   * Take a place; undefined owner = nobody's.
+   * @throws `rate_limited` if it is a socket, and the session has too many of them.
+   */
+  enter(owner: LiveOwner | undefined, isSocket: boolean): Seat {
+    const watch = owner && this.#watch(owner, isSocket);
     let sitting: Sitter | undefined;
     let isTaken = true;
     return {
       sit: (sitter) => {
         sitting = sitter;
-        this.#sitters.add(sitter);
-        this.#timer ??= setInterval(() => this.#sweep(), LIMITS.webSocketSweepMs / SWEEP_PARTS);
+        if (sitter.tick !== undefined) this.#sitters.add(sitter);
+        this.#timer ??= setInterval(() => this.#sweep(), LIMITS.liveSweepMs / SWEEP_PARTS);
         if (watch === undefined) return;
         watch.sitters.add(sitter);
         // What ended it may have been told before anybody listened.
@@ -135,6 +141,7 @@ export class SocketSessions {
       leave: () => {
         if (!isTaken) return;
         isTaken = false;
+        if (watch !== undefined && isSocket) watch.sockets -= 1;
         this.#leave(watch, sitting);
       },
     };
@@ -147,17 +154,19 @@ export class SocketSessions {
     this.#timer = undefined;
   }
 
-  #watch(owner: SocketOwner): Watch {
+  #watch(owner: LiveOwner, isSocket: boolean): Watch {
     const { locator } = owner.session;
     const known = this.#watches.get(locator);
+    const sockets = isSocket ? 1 : 0;
     if (known !== undefined) {
-      if (known.seats >= this.#options.perSession) {
+      if (isSocket && known.sockets >= this.#options.perSession) {
         throw new SallyportError('rate_limited', { detail: 'WebSockets of one session', retryAfterS: 1 });
       }
       known.seats += 1;
+      known.sockets += sockets;
       return known;
     }
-    const state = { seats: 1, hasEnded: false, isReading: false, isStale: false, hasActed: false };
+    const state = { seats: 1, sockets, hasEnded: false, isReading: false, isStale: false, hasActed: false };
     const watch: Watch = { ...owner, ...state, sitters: new Set(), deadline: this.#deadlineOf(owner.session) };
     this.#watches.set(locator, watch);
     return watch;
@@ -165,15 +174,15 @@ export class SocketSessions {
 
   #leave(watch: Watch | undefined, sitter: Sitter | undefined): void {
     if (sitter !== undefined) this.#sitters.delete(sitter);
-    if (this.#sitters.size === 0) {
-      clearInterval(this.#timer);
-      this.#timer = undefined;
-      this.#part = 0;
+    if (watch !== undefined) {
+      if (sitter !== undefined) watch.sitters.delete(sitter);
+      watch.seats -= 1;
+      if (watch.seats === 0) this.#forget(watch);
     }
-    if (watch === undefined) return;
-    if (sitter !== undefined) watch.sitters.delete(sitter);
-    watch.seats -= 1;
-    if (watch.seats === 0) this.#forget(watch);
+    if (this.#sitters.size > 0 || this.#watches.size > 0) return;
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+    this.#part = 0;
   }
 
   #forget(watch: Watch): void {
@@ -187,12 +196,12 @@ export class SocketSessions {
     return Math.min(hot.absoluteAt, idleEnd, tokenEnd);
   }
 
-  /** A part of all sockets: to look at ten thousand in one turn would stop the loop for milliseconds. */
+  /** A part of them all: to look at ten thousand in one turn would stop the loop for milliseconds. */
   #sweep(): void {
     const now = this.#options.clock.now();
     if (this.#part === 0) this.#beginRound(now);
     this.#part = (this.#part + 1) % SWEEP_PARTS;
-    this.#sitterRound.visit((sitter) => sitter.tick(now));
+    this.#sitterRound.visit((sitter) => sitter.tick?.(now));
     this.#watchRound.visit(([, watch]) => this.#look(watch, now));
   }
 
@@ -201,7 +210,7 @@ export class SocketSessions {
     this.#sitterRound.begin();
     this.#watchRound.begin();
     const isTold = changes !== undefined && now < changes.currentUntil();
-    if (!isTold && now - this.#polledAt >= LIMITS.webSocketPollMs) void this.#readAll();
+    if (!isTold && now - this.#polledAt >= LIMITS.livePollMs) void this.#readAll();
   }
 
   #look(watch: Watch, now: number): void {
@@ -249,7 +258,7 @@ export class SocketSessions {
     const batches = [...this.#watches.values()];
     while (batches.length > 0) {
       await Promise.all(
-        batches.splice(0, LIMITS.webSocketRereads).map((watch) => {
+        batches.splice(0, LIMITS.liveRereads).map((watch) => {
           if (watch.hasEnded || watch.isReading) {
             watch.isStale = true;
             return undefined;
@@ -268,4 +277,17 @@ export class SocketSessions {
     this.#forget(watch);
     for (const sitter of [...watch.sitters]) sitter.onSessionEnd();
   }
+}
+
+/** Whose an authorized request is; undefined = no session's: anonymous, or a bearer's. */
+export function ownerOf({ context, site }: Pick<Asked, 'context' | 'site'>, session: Session | undefined) {
+  if (session === undefined || session.locator === '') return undefined;
+  const handle = site.findHandle(context.cookie);
+  if (typeof handle !== 'string') throw new TypeError('a session without its handle');
+  return { handle: Buffer.from(handle, 'latin1').toString('latin1'), session, site };
+}
+
+/** A bearer caller has no session that could end: what is open ends with its token. */
+export function endOfCaller(session: Session | undefined): number {
+  return session?.locator === '' ? session.hot.tokenExpiresAt : Number.POSITIVE_INFINITY;
 }

@@ -1,0 +1,81 @@
+import type { Clock } from '../core/clock.ts';
+import { LIMITS } from '../core/limits.ts';
+import type { Session } from '../core/services.ts';
+import type { Asked } from './authorize.ts';
+import { endOfCaller, type LiveSessions, ownerOf, type Seat } from './live-sessions.ts';
+
+/** An answer under way. */
+export type LongAnswer = {
+  readonly call: {
+    readonly asked: Asked;
+    /** On whose behalf; undefined = nobody's. */
+    readonly session: Session | undefined;
+    readonly exchange: { readonly startedAt: number };
+    readonly upload: { readonly complete: boolean } | undefined;
+  };
+  /** The service has begun to answer. */
+  readonly hasHead: boolean;
+  /** Its place among what is live of its session, once it has one. */
+  seat: Seat | undefined;
+  /** Its session has ended: end it, too. */
+  onSessionEnd(): void;
+};
+
+/**
+ * Answers end with their session (D-32): event streams from their head on, others once they are older than
+ * LIMITS.longAnswerMs, join the watch that WebSockets have. A request whose body is still coming waits for its end, or
+ * for an answer that does not wait for it. What ends sooner costs no more than its entry here.
+ */
+export class LongAnswers {
+  readonly #live: LiveSessions;
+  readonly #clock: Clock;
+  /** Oldest first. */
+  readonly #young = new Set<LongAnswer>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(live: LiveSessions, clock: Clock) {
+    this.#live = live;
+    this.#clock = clock;
+  }
+
+  /** A request went to its service. Bearers have no session. */
+  begin(answer: LongAnswer): void {
+    const { session } = answer.call;
+    if (session === undefined || session.locator === '') return;
+    this.#young.add(answer);
+    this.#timer ??= setInterval(() => this.#sweep(), LIMITS.liveSweepMs);
+  }
+
+  /** It is an event stream; a bearer's ends with the token. */
+  watch(answer: LongAnswer): void {
+    this.#young.delete(answer);
+    const { asked, session } = answer.call;
+    if (session === undefined || answer.seat !== undefined) return;
+    answer.seat = this.#live.enter(ownerOf(asked, session), false);
+    const endsAt = endOfCaller(session);
+    if (endsAt === Number.POSITIVE_INFINITY) answer.seat.sit(answer);
+    else answer.seat.sit({ onSessionEnd() {}, tick: (now) => void (now >= endsAt && answer.onSessionEnd()) });
+  }
+
+  /** It has ended, however. */
+  end(answer: LongAnswer): void {
+    this.#young.delete(answer);
+    answer.seat?.leave();
+  }
+
+  /** Stop watching. */
+  close(): void {
+    clearInterval(this.#timer);
+    this.#timer = undefined;
+  }
+
+  #sweep(): void {
+    if (this.#young.size === 0) this.close();
+    const ripeAt = this.#clock.now() - LIMITS.longAnswerMs;
+    for (const answer of this.#young) {
+      const { exchange, upload } = answer.call;
+      if (exchange.startedAt > ripeAt) return;
+      if (answer.hasHead || upload === undefined || upload.complete) this.watch(answer);
+    }
+  }
+}
