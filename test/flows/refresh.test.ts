@@ -74,7 +74,7 @@ describe('an expired token', () => {
     for (const renewal of await Promise.all(all)) {
       assert.ok(renewal.kind === 'fresh');
       assert.equal(renewal.session.hot.accessToken, 'at-1');
-      assert.deepEqual(renewal.session.headers, ['Authorization', 'Bearer at-1']);
+      assert.deepEqual(renewal.session.headers.pairs, ['Authorization', 'Bearer at-1']);
     }
     assert.deepEqual([scene.sent, scene.told], [['rt-0'], ['begins', 'renewed', 'is over']]);
     assert.deepEqual(scene.timers.waiting, []);
@@ -110,7 +110,7 @@ describe('an expired token', () => {
     const scene = await openRefresh({ hot: EXPIRED, script: [() => bad, () => granted(2)] });
     const first = await scene.refresh.renew(scene.handle, scene.session);
     assert.ok(first.kind === 'stale');
-    assert.deepEqual(first.session.headers, ['Authorization', ''], 'nothing of it is used');
+    assert.deepEqual(first.session.headers.pairs, ['Authorization', ''], 'nothing of it is used');
     scene.clock.time = NOW + 2_000;
     assert.equal((await scene.refresh.renew(scene.handle, scene.session)).kind, 'fresh');
     assert.deepEqual(scene.sent, ['rt-0', 'rt-1']);

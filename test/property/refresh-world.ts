@@ -1,6 +1,5 @@
 import { SallyportError } from '../../src/core/errors.ts';
 import type { Refresh } from '../../src/core/freshness.ts';
-import { compileIdentityHeaders } from '../../src/core/identity.ts';
 import type { Timers } from '../../src/core/lease.ts';
 import { LIMITS } from '../../src/core/limits.ts';
 import { createLog } from '../../src/core/log.ts';
@@ -15,6 +14,7 @@ import { createRefreshRecords } from '../../src/flows/refresh-record.ts';
 import { loginOf, made, ringOf } from '../core/sessions-support.ts';
 import { hotOf, NOW } from '../core/world.ts';
 import { sessionsOver } from '../support/direct-sessions.ts';
+import { NO_IDENTITY } from '../support/identity.ts';
 
 /** Random numbers that a seed decides (mulberry32). */
 export function createRandom(seed: number): () => number {
@@ -101,7 +101,6 @@ export const TOKEN_MS = 30_000;
 
 // Made once: they cost more than the rest of a process, and hold nothing of a life.
 const RING = ringOf('k1');
-const IDENTITY = compileIdentityHeaders([], { onOversize: () => {}, onControl: () => {} });
 const LOG = createLog({ level: 'silent' });
 
 type Process = {
@@ -200,7 +199,7 @@ export class RefreshWorld {
       ring: RING,
       clock: this.time,
       timers,
-      identity: IDENTITY,
+      identity: NO_IDENTITY,
       log: LOG,
       settings: { leadMs: 8_000, jitterMs: 2_000, waitMaxMs: WAIT_MAX_MS, backoff: { firstMs: 1_000, maxMs: 8_000 } },
       allow: { emailDomains: [], groups: [], roles: [] },
@@ -215,7 +214,7 @@ export class RefreshWorld {
 
   #sessionsOver(store: SessionStore): Sessions {
     return sessionsOver({
-      ...{ store, ring: RING, clock: this.time, identity: IDENTITY },
+      ...{ store, ring: RING, clock: this.time },
       onBackgroundError: (error) => this.errors.push(error),
     });
   }
