@@ -10,6 +10,7 @@ import type { RateLimit } from './core/config/types-rate.ts';
 import { createKeyRing, hmacBase64url, type KeyRing } from './core/crypto.ts';
 import { compileCsrfProofs } from './core/csrf.ts';
 import { createDeniedLog } from './core/denied-log.ts';
+import { HELPER_COOKIES } from './core/folded-names.ts';
 import { compileIdentityHeaders, type IdentityHeaders } from './core/identity.ts';
 import { L1 } from './core/l1.ts';
 import type { Logger } from './core/log.ts';
@@ -258,8 +259,8 @@ function compileCookies(config: Config): ReadonlyMap<string, SiteCookies> {
       const persistentMs = persistent ? config.session.absoluteMs : undefined;
       const cookies: SiteCookies = {
         session: compileSessionCookie(site.cookie, persistentMs),
-        loop: compileHelperCookie('bff_loop', { secure }),
-        left: compileHelperCookie('bff_left', { secure, domain }),
+        loop: compileHelperCookie(HELPER_COOKIES.loop, { secure }),
+        left: compileHelperCookie(HELPER_COOKIES.left, { secure, domain }),
         csrf: mode === 'header' ? undefined : compileReadableCookie({ ...site.cookie, name }, persistentMs),
       };
       return [site.name, cookies];

@@ -10,6 +10,7 @@ import {
 } from '../core/crypto.ts';
 import { createDpopKey, type DpopKey, isDpopSecret } from '../core/dpop-key.ts';
 import { SallyportError } from '../core/errors.ts';
+import { HELPER_COOKIES } from '../core/folded-names.ts';
 import { LIMITS } from '../core/limits.ts';
 import { MacKey } from '../core/mac.ts';
 import { type CookieWriter, compileHelperCookie } from '../core/set-cookie.ts';
@@ -41,7 +42,6 @@ export type Transaction = {
 /** The values of one login that travel through the browser. */
 export type TransactionValues = { readonly state: string; readonly nonce: string; readonly codeVerifier: string };
 
-const NAME = 'bff_tx_';
 const ID_LENGTH = 8;
 const STATE_PATTERN = /^([A-Za-z0-9_-]{8})\.([A-Za-z0-9_-]{43})$/;
 
@@ -73,7 +73,7 @@ export function transactionDpop(transaction: Transaction): DpopKey | undefined {
 
 /** The cookie of a transaction; the browser's own name check makes `__Host-` worth having (R-044). */
 export function transactionCookie(services: FlowServices, id: string): CookieWriter {
-  return compileHelperCookie(NAME + id, { secure: !services.config.insecureHttp });
+  return compileHelperCookie(HELPER_COOKIES.transaction + id, { secure: !services.config.insecureHttp });
 }
 
 /**

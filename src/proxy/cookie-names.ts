@@ -1,12 +1,13 @@
 import type { Config } from '../core/config/types.ts';
+import { foldCookieName, isHelperCookie } from '../core/folded-names.ts';
 import { createMemo } from '../core/memo.ts';
 import { NAMES_REMEMBERED } from './header-names.ts';
 
 /** True for the name of a cookie of ours, in any spelling that a service might fold into it. */
 export type OwnCookieTest = (name: string) => boolean;
 
-const PREFIX = /^-*(?:host|secure)-/;
-const OWN = /^bff-(?:tx(?:-|$)|loop$|left$|csrf$)/;
+/** Left over where `csrf.cookie` has changed. */
+const CSRF_DEFAULT = 'bff-csrf';
 
 /**
  * Compile the test for our cookies: the session cookies of all sites, token cookies, transaction, loop, sign-out and CSRF cookies,
@@ -20,16 +21,12 @@ export function compileOwnCookies({ sites, compat, csrf }: Pick<Config, 'sites' 
   );
   return createMemo((name) => {
     const folded = fold(name);
-    return named.has(folded) || OWN.test(folded);
+    return named.has(folded) || isHelperCookie(folded) || folded === CSRF_DEFAULT;
   }, NAMES_REMEMBERED);
 }
 
 function fold(name: string): string {
-  return decodeOnce(name)
-    .trim()
-    .toLowerCase()
-    .replace(/[^a-z0-9]/g, '-')
-    .replace(PREFIX, '');
+  return foldCookieName(decodeOnce(name).trim());
 }
 
 /** Some frameworks percent-decode cookie names; a name that cannot be decoded is taken as it is. */

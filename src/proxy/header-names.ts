@@ -13,11 +13,6 @@ export const HOP_BY_HOP: ReadonlySet<string> = new Set([
   'http2-settings',
 ]);
 
-/** A field name as CGI, WSGI, PHP and nginx fold it: lower case, every other character than a letter or digit as `-`. */
-export function foldName(name: string): string {
-  return name.toLowerCase().replace(/[^a-z0-9]/g, '-');
-}
-
 /** Add the lower-case names that one Connection line lists. */
 export function addNominated(nominated: Set<string>, line: string): void {
   for (const part of line.split(',')) {

@@ -1,9 +1,10 @@
 import type { HttpRequest } from 'uWebSockets.js';
 import type { Config } from '../core/config/types.ts';
 import { SallyportError } from '../core/errors.ts';
+import { foldName } from '../core/folded-names.ts';
 import { createMemo } from '../core/memo.ts';
 import { compileOwnCookies, type OwnCookieTest } from './cookie-names.ts';
-import { addNominated, foldName, HOP_BY_HOP, NAMES_REMEMBERED } from './header-names.ts';
+import { addNominated, HOP_BY_HOP, NAMES_REMEMBERED } from './header-names.ts';
 import { createTraceMaker, type TraceMaker } from './trace.ts';
 
 /** What arrived and may go on, before authorization: name, value, name, value, … */

@@ -94,13 +94,13 @@ const CASES: readonly Refusal[] = [
       'settings.yaml:5:48 sites.main.cookie.domain: __Host-bff_session must not have a domain, expected no domain with the prefix __Host-, remove the line or choose another name',
     ],
   },
-  {
-    name: 'a reserved cookie name',
-    sources: { settings: site('cookie: {name: __Host-bff_tx_1}') },
+  ...['__Host-bff_tx_1', 'bff_loop', '__Secure-BFF-left'].map((name) => ({
+    name: `the name of another cookie of ours: ${name}`,
+    sources: { settings: site(`cookie: {name: ${name}}`) },
     lines: [
-      'settings.yaml:5:20 sites.main.cookie.name: "__Host-bff_tx_1" has a reserved beginning, expected a name such as bff_session or __Host-bff_session, choose another name',
+      `settings.yaml:5:20 sites.main.cookie.name: "${name}" is another cookie of Sallyport, expected a name such as bff_session or __Host-bff_session, choose another name`,
     ],
-  },
+  })),
   {
     name: 'prefix, SameSite=None and Partitioned without Secure',
     sources: {

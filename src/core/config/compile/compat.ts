@@ -1,3 +1,4 @@
+import { foldCookieName, isHelperCookie } from '../../folded-names.ts';
 import { hostName, isAtOrBelow } from '../schema/web.ts';
 import type { Site } from '../types.ts';
 import type {
@@ -86,7 +87,7 @@ function compileTokenCookies(context: CompileContext, sites: readonly Site[]): T
       'correct it',
     );
   }
-  if (foldName(refresh.name) === foldName(access.name)) {
+  if (foldCookieName(refresh.name) === foldCookieName(access.name)) {
     const at = ['token_cookies', 'refresh_token', 'name'];
     context.settings.fail(at, '{value} names the other cookie too', 'two names', 'rename one');
   }
@@ -113,13 +114,9 @@ function checkCookie(context: CompileContext, sites: readonly Site[], key: Token
   if (/^__/.test(name) && sites.some((site) => !site.cookie.secure)) {
     settings.fail(at('name'), '{value} needs Secure cookies', 'insecure_http: false', 'choose a name without prefix');
   }
-  const taken = [
-    ...sites.map((site) => site.cookie.name),
-    'bff_loop',
-    'bff_left',
-    settings.sections.csrf?.cookie ?? '',
-  ];
-  if (taken.some((other) => foldName(other) === foldName(name)) || /^(?:__\w+-)?bff[_-]tx/i.test(name)) {
+  const folded = foldCookieName(name);
+  const taken = [...sites.map((site) => site.cookie.name), settings.sections.csrf?.cookie ?? ''];
+  if (taken.some((other) => foldCookieName(other) === folded) || isHelperCookie(folded)) {
     settings.fail(at('name'), '{value} is another cookie of Sallyport', 'a name of its own', 'choose another name');
   }
   for (const site of sites) checkSite(context, key, cookie, site);
@@ -143,12 +140,4 @@ function checkSite({ settings }: CompileContext, key: TokenCookieKey, cookie: To
   if (outside === undefined) return;
   const problem = `{value} does not cover the host ${outside} of site ${site.name}`;
   settings.fail(['token_cookies', key, 'domain'], problem, 'a domain that all hosts lie in', 'correct it');
-}
-
-/** Spellings that a service may take for one name. */
-function foldName(name: string): string {
-  return name
-    .toLowerCase()
-    .replace(/[^a-z0-9]/g, '-')
-    .replace(/^-*(?:host|secure)-/, '');
 }

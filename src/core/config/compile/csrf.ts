@@ -1,9 +1,7 @@
+import { foldCookieName, isHelperCookie } from '../../folded-names.ts';
 import type { Config, Site } from '../types.ts';
 import type { CompileContext } from './context.ts';
 import { overlap } from './site-cookies.ts';
-
-/** Names of cookies of ours that scripts never see. */
-const TAKEN = /^(?:__(?:host|secure)-)?bff[_-](?:tx(?:[_-]|$)|loop$|left$)/i;
 
 /** `csrf` compiled; the cookie of mode `token` is like that of the session, but scripts read it. */
 export function compileCsrf({ settings }: CompileContext, sites: readonly Site[]): Config['csrf'] | undefined {
@@ -22,8 +20,8 @@ function checkCookie(settings: CompileContext['settings'], cookie: string, sites
     const advice = 'let scripts take csrf_token of the session check instead';
     settings.warn(path, `that of site ${other.name} reaches hosts of site ${site.name}, or the reverse: ${advice}`);
   }
-  const isTaken = sites.some((site) => site.cookie.name.toLowerCase() === cookie.toLowerCase());
-  if (isTaken || TAKEN.test(cookie)) {
+  const folded = foldCookieName(cookie);
+  if (isHelperCookie(folded) || sites.some((site) => foldCookieName(site.cookie.name) === folded)) {
     settings.fail(path, '{value} is another cookie of Sallyport', 'a name of its own', 'choose another name');
   }
   if (/^__/.test(cookie) && sites.some((site) => !site.cookie.secure)) {

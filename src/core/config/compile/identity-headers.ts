@@ -1,3 +1,4 @@
+import { foldName } from '../../folded-names.ts';
 import type { IdentityHeader } from '../types.ts';
 import type { CompileContext } from './context.ts';
 
@@ -16,11 +17,6 @@ const RESERVED = new Set(
 );
 const HEADERS_MAX = 64;
 
-/** The spelling under which CGI-like servers see a header: names that meet there can stand in for each other (D-04). */
-export function foldHeaderName(name: string): string {
-  return name.toLowerCase().replace(/[^a-z0-9]/g, '-');
-}
-
 /** Compile the headers of the allow answer, in the order of the file. */
 export function compileIdentityHeaders({ settings }: CompileContext): readonly IdentityHeader[] {
   const folded = new Map<string, string>();
@@ -29,7 +25,7 @@ export function compileIdentityHeaders({ settings }: CompileContext): readonly I
     settings.fail(['identity_headers'], 'too many headers', `at most ${HEADERS_MAX}`, 'remove some');
   return inputs.map(([name, input]) => {
     const path = ['identity_headers', name];
-    const key = foldHeaderName(name);
+    const key = foldName(name);
     const other = folded.get(key);
     folded.set(key, name);
     if (RESERVED.has(key) || key.startsWith('access-control-') || key.startsWith('sec-')) {

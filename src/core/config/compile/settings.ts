@@ -1,3 +1,4 @@
+import { foldName } from '../../folded-names.ts';
 import type { Settings } from '../schema/settings.ts';
 import { durationMs, sizeBytes } from '../schema/units.ts';
 import type { Config, LoginSettings, SessionSettings, Site, VerifySettings } from '../types.ts';
@@ -5,7 +6,6 @@ import type { RefreshSettings } from '../types-refresh.ts';
 import { compileBinding } from './binding.ts';
 import { checkProfileTokens } from './bound-tokens.ts';
 import type { CompileContext } from './context.ts';
-import { foldHeaderName } from './identity-headers.ts';
 import { compileKeyedRateLimit } from './rate-limits.ts';
 import { canonicalOrigin } from './sites.ts';
 import { checkForwarded } from './step-up.ts';
@@ -119,10 +119,10 @@ export function compileVerify(context: CompileContext): VerifySettings | undefin
 export function compileCors({ settings }: CompileContext, sites: readonly Site[]): Config['cors'] | undefined {
   const { cors, csrf, identity_headers } = settings.sections;
   if (cors === undefined) return undefined;
-  const identity = new Set(Object.keys(identity_headers ?? {}).map(foldHeaderName));
+  const identity = new Set(Object.keys(identity_headers ?? {}).map(foldName));
   for (const [index, name] of cors.allow_headers.entries()) {
     const path = ['cors', 'allow_headers', index];
-    if (identity.has(foldHeaderName(name)))
+    if (identity.has(foldName(name)))
       settings.fail(path, '{value} is an identity header', 'headers that scripts may send', 'remove it');
     else if (name === '*' || name.toLowerCase() === 'cookie')
       settings.fail(path, '{value} cannot be allowed', 'names of headers', 'remove it');

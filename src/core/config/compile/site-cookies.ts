@@ -1,11 +1,9 @@
+import { foldCookieName, isHelperCookie } from '../../folded-names.ts';
 import { hostName } from '../schema/web.ts';
 import type { CookieSettings, Site } from '../types.ts';
 import type { CompileContext } from './context.ts';
 
 type SiteInput = NonNullable<CompileContext['settings']['sections']['sites']>[string];
-
-/** Prefix of the transaction cookies (D-23); a session cookie must not look like one. */
-const TRANSACTION_COOKIE = /^(?:__host-)?bff_tx_/i;
 
 /** The cookie of one site: its own keys over those of `session.cookie`, checked against its hosts and prefix rules. */
 export function compileCookie(
@@ -46,17 +44,13 @@ function checkAttributes({ settings }: CompileContext, site: string, input: Site
   if (/^__(?:host|secure)-/i.test(cookie.name) && !cookie.secure) {
     settings.fail(at('name'), '{value} needs Secure cookies', 'insecure_http: false', 'choose a name without prefix');
   }
-  if (
-    // RFC 6265bis knows `__Host-`, `__Secure-` and `__Host-Http-`; ours is HttpOnly with Path=/ always.
-    /^__(?!host-|secure-)/i.test(cookie.name) ||
-    TRANSACTION_COOKIE.test(cookie.name)
-  ) {
-    settings.fail(
-      at('name'),
-      '{value} has a reserved beginning',
-      'a name such as bff_session or __Host-bff_session',
-      'choose another name',
-    );
+  const usual = 'a name such as bff_session or __Host-bff_session';
+  // RFC 6265bis knows `__Host-`, `__Secure-` and `__Host-Http-`; ours is HttpOnly with Path=/ always.
+  if (/^__(?!host-|secure-)/i.test(cookie.name)) {
+    settings.fail(at('name'), '{value} has a reserved beginning', usual, 'choose another name');
+  }
+  if (isHelperCookie(foldCookieName(cookie.name))) {
+    settings.fail(at('name'), '{value} is another cookie of Sallyport', usual, 'choose another name');
   }
   if (cookie.sameSite === 'none' && !cookie.secure) {
     settings.fail(at('same_site'), 'none needs Secure cookies', 'insecure_http: false', 'use lax');
