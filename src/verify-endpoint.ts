@@ -1,5 +1,6 @@
 import { type Answers, isPersonLooking } from './core/app-answers.ts';
 import type { BaseExchange } from './core/app-exchange.ts';
+import { retryAfterOf } from './core/clock.ts';
 import type { Paths } from './core/config/types.ts';
 import { type ErrorCode, isSallyportError } from './core/errors.ts';
 import type { Metrics } from './core/metrics.ts';
@@ -145,7 +146,7 @@ function failVerify<E extends BaseExchange>(
   if (isSallyportError(error) && PASSED_ON.has(error.code)) {
     const problem = problemOf(error, isPersonLooking(exchange.context), site);
     const isAway = error.code === 'store_unavailable' || error.code === 'idp_unavailable';
-    const storeRetryS = Math.max(1, Math.ceil(services.verify.config.store.retryAfterMs / 1000));
+    const storeRetryS = retryAfterOf(services.verify.config.store.retryAfterMs);
     const retryAfterS = error.retryAfterS ?? (isAway ? storeRetryS : undefined);
     app.refuse(exchange, { ...problem, retryAfterS }, error.detail ?? '');
     return;

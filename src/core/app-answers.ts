@@ -1,6 +1,7 @@
 import type { BaseExchange, Flight } from './app-exchange.ts';
 import { clientIpOf, logAccess, logRefusal, type RequestLogServices } from './app-log.ts';
 import type { Audit } from './audit.ts';
+import { retryAfterOf } from './clock.ts';
 import type { Config } from './config/types.ts';
 import type { VerifyListen } from './config/types-listen.ts';
 import { type ContextReader, createContextReader, type RequestContext } from './context.ts';
@@ -158,5 +159,5 @@ export function isPersonLooking(context: RequestContext): boolean {
 
 function withRetryAfter(problem: Problem, config: Config): Problem {
   if (problem.code !== 'store_unavailable' || problem.retryAfterS !== undefined) return problem;
-  return { ...problem, retryAfterS: Math.max(1, Math.ceil(config.store.retryAfterMs / 1000)) };
+  return { ...problem, retryAfterS: retryAfterOf(config.store.retryAfterMs) };
 }

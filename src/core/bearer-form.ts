@@ -1,8 +1,6 @@
 import { isUtf8 } from 'node:buffer';
+import { isJsonObject, type JsonObject } from './json-object.ts';
 import { LIMITS } from './limits.ts';
-
-/** A JSON object as a token holds it. */
-export type JsonObject = Readonly<Record<string, unknown>>;
 
 /** A token whose form is right. Nothing in it is proven yet. */
 export type TokenForm = { readonly header: JsonObject; readonly payload: JsonObject };
@@ -52,8 +50,8 @@ function readObject(part: string): JsonObject | 'json' | 'duplicate_member' {
     // Any text may stand here; that it is no JSON is an outcome, not a failure.
     return 'json';
   }
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'json';
-  return countMembers(text) === Object.keys(value).length ? (value as JsonObject) : 'duplicate_member';
+  if (!isJsonObject(value)) return 'json';
+  return countMembers(text) === Object.keys(value).length ? value : 'duplicate_member';
 }
 
 /** Members of the outermost object as written. Parsers disagree on which of two equal names counts: nobody may choose. */

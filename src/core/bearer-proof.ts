@@ -1,9 +1,10 @@
 import { createPublicKey, hash, type JsonWebKey, type KeyObject, constants as padding, verify } from 'node:crypto';
-import { type JsonObject, readTokenForm } from './bearer-form.ts';
+import { readTokenForm } from './bearer-form.ts';
 import type { Clock } from './clock.ts';
 import type { SigningKey } from './config/types-idp.ts';
 import { deriveMac, equalSecret, hmacBase64url, type KeyRing } from './crypto.ts';
 import { SallyportError } from './errors.ts';
+import type { JsonObject } from './json-object.ts';
 import { LIMITS } from './limits.ts';
 import type { PresentedToken } from './services.ts';
 import { findKeyProblem } from './signing-keys.ts';

@@ -1,10 +1,11 @@
 import type { JWTPayload, JWTVerifyGetKey } from 'jose';
 import * as errors from 'jose/errors';
 import { jwtVerify } from 'jose/jwt/verify';
-import { type JsonObject, readTokenForm, type TokenForm } from './bearer-form.ts';
+import { readTokenForm, type TokenForm } from './bearer-form.ts';
 import { REFUSALS, type Reason } from './bearer-refusals.ts';
 import type { BearerIssuer } from './config/types-bearer.ts';
 import { isSallyportError, SallyportError } from './errors.ts';
+import type { JsonObject } from './json-object.ts';
 import type { BearerRefusal } from './services.ts';
 import type { Principal, SessionHot } from './session.ts';
 

@@ -41,14 +41,14 @@ export async function within<Value>(timers: Timers, ms: number, promise: Promise
 }
 
 /** Changes are asked for as often, in case that the store tells of none. */
-export const LEASE_POLL_MS = 250;
+const LEASE_POLL_MS = 250;
 
 /**
  * Take a lease of a session, or learn that somebody else has it (undefined). A new owner's name each time: an attempt
  * whose outcome is unknown is given back, so that it blocks nobody for long.
  * @throws store_unavailable
  */
-export async function takeLease(
+async function takeLease(
   { store, clock }: { readonly store: SessionStore; readonly clock: Clock },
   locator: string,
   name: LeaseName,
@@ -75,7 +75,7 @@ export async function takeLease(
 
 /** Waits for what happens to sessions: their records and leases (D-19). */
 export type ChangeWaiter = {
-  /** Resolves once the record or a lease of the session changes, at the latest after LEASE_POLL_MS. */
+  /** Resolves once the record or a lease of the session changes, at the latest after 250 ms. */
   next(locator: string): Promise<void>;
   /** Wake everybody, now and from now on. */
   close(): void;
@@ -114,4 +114,42 @@ export function createChangeWaiter({ changes }: SessionStore, timers: Timers): C
       wakeAll();
     },
   };
+}
+
+/** What attempts under a lease are made with. */
+export type LeaseServices = {
+  readonly store: SessionStore;
+  readonly clock: Clock;
+  readonly waiter: ChangeWaiter;
+  isClosing(): boolean;
+};
+
+/**
+ * Take a lease of a session, or wait for whoever has it, until `advance` knows an end (D-19): it is told the lease, or
+ * undefined where somebody else has it, and returns undefined to look again.
+ * @returns undefined if that takes longer than two leases last, or the process is closing.
+ * @throws store_unavailable
+ */
+export async function underLease<End>(
+  services: LeaseServices,
+  locator: string,
+  name: LeaseName,
+  ttlMs: number,
+  advance: (lease: Lease | undefined) => Promise<End | undefined>,
+): Promise<End | undefined> {
+  const { clock, waiter } = services;
+  const giveUpAt = clock.now() + 2 * ttlMs;
+  for (;;) {
+    const lease = await takeLease(services, locator, name, ttlMs);
+    // Waiting begins before anything is read: a change in between wakes us too.
+    const changed = lease === undefined ? waiter.next(locator) : undefined;
+    try {
+      const end = await advance(lease);
+      if (end !== undefined) return end;
+    } finally {
+      await lease?.release();
+    }
+    if (services.isClosing() || clock.now() >= giveUpAt) return undefined;
+    await changed;
+  }
 }

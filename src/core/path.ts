@@ -142,3 +142,8 @@ function buildClasses(): Uint8Array {
   classes[0x25] = PERCENT;
   return classes;
 }
+
+/** True if `path` is `prefix` or lies below it, on a segment border. */
+export function isAtOrBelow(path: string, prefix: string): boolean {
+  return path === prefix || path.startsWith(prefix === '/' ? '/' : `${prefix}/`);
+}

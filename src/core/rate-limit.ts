@@ -1,4 +1,5 @@
 import { RateLimiterMemory, RateLimiterRedis, RateLimiterRes } from 'rate-limiter-flexible';
+import { retryAfterOf } from './clock.ts';
 import type { RateLimit } from './config/types-rate.ts';
 import { isSallyportError, SallyportError } from './errors.ts';
 import { LIMITS } from './limits.ts';
@@ -99,7 +100,7 @@ async function consumed(limiter: RateLimiterMemory | RateLimiterRedis, key: stri
 }
 
 function retryAfterS({ burst }: RateLimit, { consumedPoints, msBeforeNext }: RateLimiterRes): number | undefined {
-  return consumedPoints <= burst ? undefined : Math.max(1, Math.ceil(msBeforeNext / 1000));
+  return consumedPoints <= burst ? undefined : retryAfterOf(msBeforeNext);
 }
 
 /** All windows are equally long: the first opened is the first to end. */

@@ -68,6 +68,11 @@ export function compileSites(config: Config): SiteTable {
   };
 }
 
+/** The scheme of a public URL, the only one its site accepts. */
+export function schemeOf(publicUrl: string): 'https' | 'http' {
+  return publicUrl.startsWith('https:') ? 'https' : 'http';
+}
+
 /** Lower case, without the scheme's default port: the text that everything compares (R-002). */
 export function canonicalHost(host: string, scheme: 'https' | 'http'): string {
   const lower = host.toLowerCase();
@@ -90,7 +95,7 @@ export function matchesOrigin(pattern: string, origin: string): boolean {
 
 function compileSite(site: Site, authPath: string): SiteRuntime {
   const url = new URL(site.publicUrl);
-  const scheme = url.protocol === 'https:' ? 'https' : 'http';
+  const scheme = schemeOf(site.publicUrl);
   const own = site.hosts.map((host) => `${scheme}://${host}`);
   const exact = new Set([site.publicUrl, ...own, ...site.origins].filter((origin) => !origin.includes('*')));
   const patterns = [...own, ...site.origins].filter((origin) => origin.includes('*'));

@@ -5,6 +5,7 @@ import { findCookie } from './cookie.ts';
 import { deriveKey, type KeyRing, openBytes, sealBytes, sealedKeyId } from './crypto.ts';
 import { LIMITS } from './limits.ts';
 import type { Logger } from './log.ts';
+import { isAtOrBelow } from './path.ts';
 import type { Session } from './services.ts';
 import type { Binding } from './session.ts';
 import { type CookieWriter, compileSessionCookie } from './set-cookie.ts';
@@ -84,7 +85,7 @@ export function compileTokenCookies(config: Config, ring: KeyRing, log: Logger):
       return [...values, ...set(refresh, grant)];
     },
     isCurrent(context, path, { hot }) {
-      if (hot.accessToken === '' || !isWithin(path, accessToken.path)) return true;
+      if (hot.accessToken === '' || !isAtOrBelow(path, accessToken.path)) return true;
       const { value, conflicting } = findCookie(context.cookie, accessToken.name);
       if (hot.tokenType.toLowerCase() !== 'bearer' || !fits(accessToken.name, hot.accessToken))
         return value === undefined;
@@ -132,11 +133,6 @@ function createSetter(log: Logger): (cookie: CookieWriter, value: string) => rea
 /** Browsers drop larger cookies without a word (R-034). */
 function fits(name: string, value: string): boolean {
   return name.length + 1 + value.length <= LIMITS.cookieMaxBytes && COOKIE_VALUE.test(value);
-}
-
-/** RFC 6265bis §5.1.4. */
-function isWithin(path: string, cookiePath: string): boolean {
-  return path === cookiePath || path.startsWith(cookiePath === '/' ? '/' : `${cookiePath}/`);
 }
 
 function grantOf({ locator, hot, lastSeenAt }: Session, refreshToken: string): SavedGrant {

@@ -3,7 +3,7 @@ import { SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { Reply } from '../core/problem.ts';
 import { parseForm } from '../core/query.ts';
-import type { FlowServices } from './flow.ts';
+import { type FlowServices, hasMediaType } from './flow.ts';
 import { createLogoutTokenCheck, type LogoutToken } from './logout-token.ts';
 
 /** A provider's request: no site, no cookie and no origin has a say, the signed token alone decides. */
@@ -45,8 +45,7 @@ export function createBackchannelLogout(
 }
 
 function tokenOf({ context, body }: ProviderRequest): string {
-  const [type = ''] = context.contentType.split(';');
-  if (type.trim().toLowerCase() !== 'application/x-www-form-urlencoded')
+  if (!hasMediaType(context, 'application/x-www-form-urlencoded'))
     throw refusal('content_type', 'Send the logout token as application/x-www-form-urlencoded.');
   const token = parseForm(body).get('logout_token');
   if (token === undefined || token === '') throw refusal('missing', 'The form has no logout_token.');

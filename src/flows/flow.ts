@@ -4,6 +4,7 @@ import type { Config } from '../core/config/types.ts';
 import type { RequestContext } from '../core/context.ts';
 import type { KeyRing } from '../core/crypto.ts';
 import type { CsrfProofs } from '../core/csrf.ts';
+import { SallyportError } from '../core/errors.ts';
 import type { Refresh } from '../core/freshness.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
@@ -124,6 +125,22 @@ export function newSessionCookies(
   const token = services.csrf.tokenOf(locatorOf(handle));
   const lines = [session.set(handle), ...(csrf === undefined || token === undefined ? [] : [csrf.set(token)])];
   return lines.map((line) => ['set-cookie', line] as const);
+}
+
+/** Whether a request says that its body is of this media type (lower case), parameters aside (RFC 9110 §8.3.1). */
+export function hasMediaType({ contentType }: RequestContext, type: string): boolean {
+  return contentType.split(';', 1)[0]?.trim().toLowerCase() === type;
+}
+
+/**
+ * No custom header is asked of a GET; who may read is decided by where the request comes from (R-126, R-156).
+ * @throws origin_not_allowed for a foreign origin or a cross-site request.
+ */
+export function refuseForeign({ context, site }: FlowRequest, what: string): void {
+  const { origin, secFetchSite } = context;
+  const foreign =
+    origin !== '' ? !site.allowsOrigin(origin) : secFetchSite === 'cross-site' || secFetchSite === 'same-site';
+  if (foreign) throw new SallyportError('origin_not_allowed', { detail: `${what} from elsewhere` });
 }
 
 /** Why a request of ours lacks the CSRF proof, or undefined; whether its session lives does not matter yet. */

@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts';
+import { type Clock, retryAfterOf } from '../core/clock.ts';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { OutboundFetch } from '../core/outbound.ts';
@@ -47,7 +47,7 @@ function findEndpoint(endpoints: Map<string, Endpoint>, key: string): Endpoint {
 function pass(endpoint: Endpoint, now: number, pathname: string): void {
   if (endpoint.failures < LIMITS.breakerFailures) return;
   if (now < endpoint.until) {
-    const retryAfterS = Math.max(1, Math.ceil((endpoint.until - now) / 1_000));
+    const retryAfterS = retryAfterOf(endpoint.until - now);
     throw new SallyportError('idp_unavailable', { detail: `${pathname} is away, nothing was sent`, retryAfterS });
   }
   // This call is the one that finds out; the others go on waiting for what it finds.

@@ -1,10 +1,11 @@
 import * as errors from 'jose/errors';
 import { jwtVerify } from 'jose/jwt/verify';
-import { type FormProblem, type JsonObject, readTokenForm } from '../core/bearer-form.ts';
+import { type FormProblem, readTokenForm } from '../core/bearer-form.ts';
 import { createBearerKeys } from '../core/bearer-keys.ts';
 import type { Clock } from '../core/clock.ts';
 import { sha256Base64url } from '../core/crypto.ts';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
+import { isJsonObject, type JsonObject } from '../core/json-object.ts';
 import type { IdpRuntime } from './idp.ts';
 
 /** What a valid logout token says. */
@@ -131,10 +132,10 @@ function isLogoutType(typ: unknown): boolean {
 }
 
 function claimProblem(payload: JsonObject, nowS: number, skewS: number): Reason | undefined {
-  const { events, sid, sub, jti, iat, exp, nbf } = payload as Readonly<Record<string, unknown>>;
+  const { events, sid, sub, jti, iat, exp, nbf } = payload;
   // What an ID token has and a logout token must not: neither can pass for the other.
   if (Object.hasOwn(payload, 'nonce')) return 'nonce';
-  if (!isObject(events) || !Object.hasOwn(events, EVENT) || !isObject(events[EVENT])) return 'events';
+  if (!isJsonObject(events) || !Object.hasOwn(events, EVENT) || !isJsonObject(events[EVENT])) return 'events';
   if (sid === undefined && sub === undefined) return 'who';
   if ((sid !== undefined && !isSid(sid)) || (sub !== undefined && !isSubject(sub))) return 'who';
   if (typeof jti !== 'string' || jti === '' || jti.length > NAME_MAX_CHARS) return 'jti';
@@ -142,10 +143,6 @@ function claimProblem(payload: JsonObject, nowS: number, skewS: number): Reason 
   if (exp <= nowS - skewS) return 'expired';
   if (iat > nowS + skewS || (nbf !== undefined && nbf > nowS + skewS)) return 'future';
   return exp > nowS + LIFE_MAX_S || exp <= iat ? 'times' : undefined;
-}
-
-function isObject(value: unknown): value is Readonly<Record<string, unknown>> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function isTime(value: unknown): value is number {

@@ -1,3 +1,4 @@
+import { secondsUntil } from '../core/clock.ts';
 import { SallyportError } from '../core/errors.ts';
 import { originProblem } from '../core/origin.ts';
 import type { Reply } from '../core/problem.ts';
@@ -79,8 +80,4 @@ async function restore(request: FlowRequest, services: FlowServices): Promise<Ou
 function signedOut({ site }: FlowRequest, detail: string, { tokenCookies }: FlowServices): SallyportError {
   const headers = (tokenCookies?.expired(site) ?? []).map((value) => ['set-cookie', value] as const);
   return new SallyportError('authentication_required', { detail, loginUrl: site.loginUrl, headers });
-}
-
-function secondsUntil(end: number, now: number): number {
-  return Math.max(0, Math.floor((end - now) / 1000));
 }

@@ -1,16 +1,14 @@
-import type { Clock } from '../core/clock.ts';
 import type { LoginSettings } from '../core/config/types.ts';
 import type { RefreshSettings } from '../core/config/types-refresh.ts';
 import { isSallyportError, type SallyportError } from '../core/errors.ts';
-import { type ChangeWaiter, type Lease, takeLease } from '../core/lease.ts';
+import { type Lease, type LeaseServices, underLease } from '../core/lease.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { Session, Sessions } from '../core/services.ts';
 import type { SessionHot } from '../core/session.ts';
-import type { SessionStore } from '../core/store.ts';
 import { findLoginDenial } from './claims.ts';
 import { NO_BACKOFF, nextBackoff } from './refresh-backoff.ts';
 import { type Grant, type GrantAnswer, type RefreshedTokens, SubjectChangedError } from './refresh-grant.ts';
-import type { Lost, RefreshRecord, RefreshRecords } from './refresh-record.ts';
+import type { Lost, RefreshRecord, RefreshRecords, Written } from './refresh-record.ts';
 
 /** How an attempt to renew a session's token ended. */
 export type FlightEnd =
@@ -33,18 +31,14 @@ export type FlightEvents = {
 };
 
 /** What a flight is made with. */
-export type FlightServices = {
-  readonly store: SessionStore;
+export type FlightServices = LeaseServices & {
   readonly sessions: Pick<Sessions, 'replace'>;
   readonly records: RefreshRecords;
-  readonly clock: Clock;
-  readonly waiter: ChangeWaiter;
   readonly settings: RefreshSettings;
   readonly allow: LoginSettings['allow'];
   readonly events: FlightEvents;
   /** From 0 to 1. */
   random(): number;
-  isClosing(): boolean;
   /** Take back tokens that nobody will use, without waiting. */
   revoke(idp: string, tokens: readonly string[]): void;
 };
@@ -74,25 +68,12 @@ export const LEASE_MARGIN_MS = 1_000;
  * @throws store_unavailable
  */
 export async function runFlight(flight: Flight, services: FlightServices): Promise<FlightEnd> {
-  const { clock, waiter, settings } = services;
-  const { locator } = flight.session;
+  const { clock, settings } = services;
   const ttlMs = flight.callMs + LIMITS.leaseSlackMs;
-  const giveUpAt = clock.now() + 2 * ttlMs;
-  for (;;) {
-    const lease = await takeLease(services, locator, 'grant', ttlMs);
-    // Waiting begins before the record is read: a change in between wakes us too.
-    const changed = lease === undefined ? waiter.next(locator) : undefined;
-    try {
-      const end = await advance(flight, services, lease);
-      if (end !== undefined) return end;
-    } finally {
-      await lease?.release();
-    }
-    if (services.isClosing() || clock.now() >= giveUpAt) {
-      return { kind: 'kept', until: clock.now() + settings.backoff.firstMs };
-    }
-    await changed;
-  }
+  const end = await underLease(services, flight.session.locator, 'grant', ttlMs, (lease) =>
+    advance(flight, services, lease),
+  );
+  return end ?? { kind: 'kept', until: clock.now() + settings.backoff.firstMs };
 }
 
 async function advance(flight: Flight, services: FlightServices, lease: Lease | undefined): Promise<Step> {
@@ -105,10 +86,6 @@ async function advance(flight: Flight, services: FlightServices, lease: Lease | 
   return lease && spend(flight, services, lease, record, record.cold.refreshToken);
 }
 
-/**
- * Send the refresh token. Where the connection broke, the record is read again and the same token sent once more, if
- * there is time (R-102); after a deadline there is none, and the back-off decides.
- */
 async function spend(
   flight: Flight,
   services: FlightServices,
@@ -117,21 +94,48 @@ async function spend(
   token: string,
 ): Promise<Step> {
   const { clock, records } = services;
+  const send = (): Promise<GrantAnswer> => flight.grant(record, token, clock.now());
+  const answer = await sendGuarded(flight, records, lease, token, send);
+  if (answer === undefined) return undefined;
+  if (answer.kind === 'granted') return take(flight, services, record, answer);
+  if (answer.kind === 'refused') return endSession(flight, services, record, 'failed', 'invalid_grant');
+  return keep(flight, services, record, answer.error);
+}
+
+/**
+ * Send a refresh token. Where the connection broke, the record is read again and the same token sent once more, if
+ * there is time (R-102); after a deadline there is none, and the back-off decides.
+ * @returns undefined: look again, this process may have lost the lease, or the token is another one now.
+ */
+export async function sendGuarded<Answer extends { readonly kind: string; readonly mayRepeat?: boolean }>(
+  { handle, session, callMs }: Pick<Flight, 'handle' | 'session' | 'callMs'>,
+  records: RefreshRecords,
+  lease: Lease,
+  token: string,
+  send: () => Promise<Answer>,
+): Promise<Answer | undefined> {
   for (let attempt = 1; ; attempt += 1) {
     // A process that was paused may have lost the lease: then nothing is sent.
-    if (!lease.hasLeft(flight.callMs + LEASE_MARGIN_MS)) return undefined;
-    const answer = await flight.grant(record, token, clock.now());
-    if (answer.kind === 'granted') return take(flight, services, record, answer);
-    if (answer.kind === 'refused') return endSession(flight, services, record, 'failed', 'invalid_grant');
-    if (attempt > 1 || !answer.mayRepeat || !lease.hasLeft(flight.callMs + LEASE_MARGIN_MS)) {
-      return keep(flight, services, record, answer.error);
-    }
-    const found = await records.read(flight.handle, flight.session.locator);
+    if (!lease.hasLeft(callMs + LEASE_MARGIN_MS)) return undefined;
+    const answer = await send();
+    if (answer.mayRepeat !== true || attempt > 1 || !lease.hasLeft(callMs + LEASE_MARGIN_MS)) return answer;
+    const found = await records.read(handle, session.locator);
     if (found?.cold.refreshToken !== token) return undefined;
   }
 }
 
-/** Store the refresh token before anything else is done with the answer, then what the answer says. */
+/** Store the refresh token of an answer, before anything else is done with that answer. */
+export async function storeRotation(
+  { handle, session }: Pick<Flight, 'handle' | 'session'>,
+  records: RefreshRecords,
+  record: RefreshRecord,
+  refreshToken: string,
+): Promise<Written> {
+  if (refreshToken === record.cold.refreshToken) return { kind: 'written', record };
+  return records.write(handle, session.locator, record, { cold: { ...record.cold, refreshToken } });
+}
+
+/** Store the refresh token, then what the answer says. */
 async function take(
   flight: Flight,
   services: FlightServices,
@@ -141,11 +145,7 @@ async function take(
   const { records, allow, events } = services;
   const { handle, session } = flight;
   const { refreshToken } = answer;
-  const cold = { ...record.cold, refreshToken };
-  const rotated =
-    refreshToken === record.cold.refreshToken
-      ? ({ kind: 'written', record } as const)
-      : await records.write(handle, session.locator, record, { cold });
+  const rotated = await storeRotation(flight, records, record, refreshToken);
   if (rotated.kind !== 'written') return lose(flight, services, rotated.kind, [refreshToken]);
   const tokens = await readAnswer(answer);
   if (tokens instanceof SubjectChangedError) {
@@ -188,12 +188,17 @@ async function readAnswer(answer: Extract<GrantAnswer, { kind: 'granted' }>): Pr
  * another process has renewed it meanwhile, it is dropped alone: taking it back would end the grant, which is the
  * winner's too (RFC 7009 §2.1).
  */
-function lose(flight: Flight, services: FlightServices, lost: Lost, tokens: readonly string[]): Step {
+export function lose(
+  { session }: Pick<Flight, 'session'>,
+  services: Pick<FlightServices, 'events' | 'revoke'>,
+  lost: Lost,
+  tokens: readonly string[],
+): Extract<FlightEnd, { kind: 'ended' }> | undefined {
   if (lost === 'superseded') {
-    services.events.superseded(flight.session);
+    services.events.superseded(session);
     return undefined;
   }
-  services.revoke(flight.session.hot.idp, tokens);
+  services.revoke(session.hot.idp, tokens);
   return { kind: 'ended', reason: 'unknown_session' };
 }
 

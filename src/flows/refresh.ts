@@ -1,3 +1,4 @@
+import { retryAfterOf } from '../core/clock.ts';
 import { isSallyportError } from '../core/errors.ts';
 import type { Refresh, Renewal } from '../core/freshness.ts';
 import type { IdentityHeaders } from '../core/identity.ts';
@@ -118,7 +119,7 @@ class RefreshService implements Refresh {
   #stale(session: Session, pauseMs: number): Renewal {
     const hot = { ...session.hot, accessToken: '' };
     const headers = this.#services.identity.build({ hot, publicId: session.publicId });
-    const retryAfterS = Math.max(1, Math.ceil(pauseMs / 1000));
+    const retryAfterS = retryAfterOf(pauseMs);
     return { kind: 'stale', session: { ...session, hot, headers }, retryAfterS };
   }
 

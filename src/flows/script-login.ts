@@ -1,10 +1,13 @@
+import { secondsUntil } from '../core/clock.ts';
 import { SallyportError } from '../core/errors.ts';
+import { isJsonObject, type JsonObject } from '../core/json-object.ts';
 import type { Reply } from '../core/problem.ts';
 import {
   type FlowRequest,
   type FlowServices,
   findSession,
   getIdp,
+  hasMediaType,
   newSessionCookies,
   tokenCookieHeaders,
 } from './flow.ts';
@@ -38,8 +41,8 @@ export async function signInByScript(request: FlowRequest, login: ScriptLogin, s
     const current = (await findSession(request, services, false))?.session;
     if (current !== undefined) await replaceSession(current, services);
     metrics.logins.inc({ idp, outcome: 'ok' });
-    const secondsLeft = Math.max(0, Math.floor((tokens.expiresAt - clock.now()) / 1000));
-    const token = login.returnToken ? { access_token: tokens.accessToken, expires_in: secondsLeft } : {};
+    const expiresIn = secondsUntil(tokens.expiresAt, clock.now());
+    const token = login.returnToken ? { access_token: tokens.accessToken, expires_in: expiresIn } : {};
     const body = { authenticated: true, user: exposedUser(session, services), ...token };
     return replies.json(context, site, 200, body, [
       ...newSessionCookies(services, site, handle),
@@ -63,9 +66,8 @@ export async function signInByScript(request: FlowRequest, login: ScriptLogin, s
  * The members of a JSON body. Only `application/json`: a foreign page cannot send that without a preflight.
  * @throws bad_request
  */
-export function readJsonObject({ context, body }: FlowRequest): Readonly<Record<string, unknown>> {
-  const [type = ''] = context.contentType.split(';');
-  if (type.trim().toLowerCase() !== 'application/json') {
+export function readJsonObject({ context, body }: FlowRequest): JsonObject {
+  if (!hasMediaType(context, 'application/json')) {
     throw new SallyportError('bad_request', {
       detail: 'not application/json',
       publicDetail: 'Send a JSON object, with Content-Type: application/json.',
@@ -78,6 +80,6 @@ export function readJsonObject({ context, body }: FlowRequest): Readonly<Record<
     // The parser's message would repeat a part of the body.
     value = undefined;
   }
-  if (typeof value === 'object' && value !== null && !Array.isArray(value)) return value as Record<string, unknown>;
+  if (isJsonObject(value)) return value;
   throw new SallyportError('bad_request', { detail: 'no JSON object' });
 }

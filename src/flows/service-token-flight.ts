@@ -1,14 +1,20 @@
 import * as oauth from 'oauth4webapi';
-import type { RefreshSettings } from '../core/config/types-refresh.ts';
 import type { ServiceTokenSettings } from '../core/config/types-token.ts';
-import { type ChangeWaiter, type Lease, takeLease } from '../core/lease.ts';
+import { type Lease, type LeaseServices, underLease } from '../core/lease.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { Session } from '../core/services.ts';
 import type { IdpRuntime } from './idp.ts';
 import { nextBackoff } from './refresh-backoff.ts';
 import { renewalTime } from './refresh-due.ts';
-import { endSession, type FlightServices, LEASE_MARGIN_MS } from './refresh-flight.ts';
-import { spendRefreshToken } from './refresh-grant.ts';
+import {
+  endSession,
+  type FlightServices,
+  LEASE_MARGIN_MS,
+  lose,
+  sendGuarded,
+  storeRotation,
+} from './refresh-flight.ts';
+import { type SpendAnswer, spendRefreshToken } from './refresh-grant.ts';
 import type { RefreshRecord } from './refresh-record.ts';
 import { exchangeToken, failureOf, judge, wishes } from './service-token-call.ts';
 import { failed, type TokenAnswer } from './service-token-check.ts';
@@ -26,10 +32,8 @@ export type TokenEnd = ({ readonly kind: 'known' } & FiledToken) | { readonly ki
 
 /** What an attempt is made with. */
 export type TokenFlightServices = TokenRecordServices &
-  Pick<FlightServices, 'records' | 'sessions' | 'events' | 'revoke' | 'random' | 'isClosing'> & {
-    readonly waiter: ChangeWaiter;
-    readonly settings: RefreshSettings;
-  };
+  LeaseServices &
+  Pick<FlightServices, 'records' | 'sessions' | 'settings' | 'events' | 'revoke' | 'random'>;
 
 /** One attempt, for all requests of this process that wait for the same token of a session. */
 export type TokenFlight = {
@@ -49,29 +53,15 @@ type Step = TokenEnd | undefined;
  * @throws store_unavailable
  */
 export async function runTokenFlight(flight: TokenFlight, services: TokenFlightServices): Promise<TokenEnd> {
-  const { clock, waiter, settings } = services;
-  const { locator } = flight.session;
+  const { clock, settings } = services;
   const ttlMs = callMsOf(flight.runtime) + LIMITS.leaseSlackMs;
-  const giveUpAt = clock.now() + 2 * ttlMs;
   const name = flight.need.source === 'refresh' ? 'grant' : (`t:${flight.field}` as const);
   const known = await advance(flight, services, undefined);
   if (known !== undefined) return known;
-  for (;;) {
-    const lease = await takeLease(services, locator, name, ttlMs);
-    // Waiting begins before the record is read: a change in between wakes us too.
-    const changed = lease === undefined ? waiter.next(locator) : undefined;
-    try {
-      const end = await advance(flight, services, lease);
-      if (end !== undefined) return end;
-    } finally {
-      await lease?.release();
-    }
-    const now = clock.now();
-    if (services.isClosing() || now >= giveUpAt) {
-      return away(undefined, 'somebody else did not come back with it', now + settings.backoff.firstMs);
-    }
-    await changed;
-  }
+  const end = await underLease(services, flight.session.locator, name, ttlMs, (lease) =>
+    advance(flight, services, lease),
+  );
+  return end ?? away(undefined, 'somebody else did not come back with it', clock.now() + settings.backoff.firstMs);
 }
 
 async function advance(flight: TokenFlight, services: TokenFlightServices, lease: Lease | undefined): Promise<Step> {
@@ -107,7 +97,6 @@ async function exchange(
   return file(flight, services, record, filed, answer);
 }
 
-/** Where the connection broke, the record is read again and the same refresh token sent once more (R-102). */
 async function spend(
   flight: TokenFlight,
   services: TokenFlightServices,
@@ -116,7 +105,7 @@ async function spend(
   filed: FiledToken,
 ): Promise<Step> {
   const { clock, records } = services;
-  const { runtime, need, session, handle } = flight;
+  const { runtime, need } = flight;
   const { refreshToken } = record.cold;
   const now = clock.now();
   if (refreshToken === undefined) {
@@ -124,18 +113,12 @@ async function spend(
   }
   if (now < record.backoff.until)
     return away(filed, 'the provider is left alone after a failure', record.backoff.until);
-  for (let attempt = 1; ; attempt += 1) {
-    const answer = await spendRefreshToken(runtime, record, refreshToken, wishes(need));
-    if (answer.kind === 'granted') {
-      return take(flight, services, record, filed, answer.refreshToken, answer.response);
-    }
-    if (answer.kind === 'refused') return endSession(flight, services, record, 'failed', 'invalid_grant');
-    if (attempt > 1 || !answer.mayRepeat || !lease.hasLeft(callMsOf(runtime) + LEASE_MARGIN_MS)) {
-      return file(flight, services, record, filed, failureOf(answer.error));
-    }
-    const found = await records.read(handle, session.locator);
-    if (found?.cold.refreshToken !== refreshToken) return undefined;
-  }
+  const send = (): Promise<SpendAnswer> => spendRefreshToken(runtime, record, refreshToken, wishes(need));
+  const answer = await sendGuarded({ ...flight, callMs: callMsOf(runtime) }, records, lease, refreshToken, send);
+  if (answer === undefined) return undefined;
+  if (answer.kind === 'granted') return take(flight, services, record, filed, answer.refreshToken, answer.response);
+  if (answer.kind === 'refused') return endSession(flight, services, record, 'failed', 'invalid_grant');
+  return file(flight, services, record, filed, failureOf(answer.error));
 }
 
 /** The rotated refresh token is stored before the answer is read and before anybody uses what it holds (R-102). */
@@ -147,20 +130,8 @@ async function take(
   refreshToken: string,
   response: Response,
 ): Promise<Step> {
-  const { handle, session } = flight;
-  const cold = { ...record.cold, refreshToken };
-  const rotated =
-    refreshToken === record.cold.refreshToken
-      ? ({ kind: 'written', record } as const)
-      : await services.records.write(handle, session.locator, record, { cold });
-  if (rotated.kind !== 'written') {
-    if (rotated.kind === 'superseded') {
-      services.events.superseded(session);
-      return undefined;
-    }
-    services.revoke(session.hot.idp, [refreshToken]);
-    return { kind: 'ended', reason: 'unknown_session' };
-  }
+  const rotated = await storeRotation(flight, services.records, record, refreshToken);
+  if (rotated.kind !== 'written') return lose(flight, services, rotated.kind, [refreshToken]);
   const answer = await readAnswer(flight, services, record, response);
   if (answer === 'subject_changed') {
     return endSession(flight, services, rotated.record, 'failed', answer, refreshToken);

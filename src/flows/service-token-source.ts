@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts';
+import { type Clock, retryAfterOf } from '../core/clock.ts';
 import type { RefreshSettings } from '../core/config/types-refresh.ts';
 import type { ServiceTokenSettings } from '../core/config/types-token.ts';
 import { isSallyportError, SallyportError } from '../core/errors.ts';
@@ -85,7 +85,7 @@ export class TokenSource {
     const { name, token } = this.service;
     const options = { detail: `${name}: ${detail}`, service: name };
     if (code === 'idp_unavailable') {
-      const retryAfterS = Math.max(1, Math.ceil((until - this.#services.clock.now()) / 1000));
+      const retryAfterS = retryAfterOf(until - this.#services.clock.now());
       return new SallyportError(code, { ...options, retryAfterS });
     }
     if (code !== 'no_token_available') return new SallyportError(code, options);

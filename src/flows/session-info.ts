@@ -1,9 +1,16 @@
+import { secondsUntil } from '../core/clock.ts';
 import { findCookie } from '../core/cookie.ts';
-import { SallyportError } from '../core/errors.ts';
 import type { Reply } from '../core/problem.ts';
 import { parseForm } from '../core/query.ts';
 import type { Session } from '../core/services.ts';
-import { cookiesOf, type FlowRequest, type FlowServices, findSession, tokenCookieHeaders } from './flow.ts';
+import {
+  cookiesOf,
+  type FlowRequest,
+  type FlowServices,
+  findSession,
+  refuseForeign,
+  tokenCookieHeaders,
+} from './flow.ts';
 
 /**
  * `GET /api/auth/session` (SPEC §1, D-42): who is signed in, as 200 in every case. Never holds a token (R-125); slides
@@ -12,7 +19,7 @@ import { cookiesOf, type FlowRequest, type FlowServices, findSession, tokenCooki
  */
 export async function describeSession(request: FlowRequest, services: FlowServices): Promise<Reply> {
   const { context, site } = request;
-  refuseForeign(request);
+  refuseForeign(request, 'session check');
   const params = parseForm(context.query);
   const slide = services.config.session.checkSlides && params.get('slide') !== 'false';
   const { handle = '', session: found } = (await findSession(request, services, slide)) ?? {};
@@ -81,16 +88,4 @@ export function exposedUser({ hot }: Session, { config }: FlowServices): Readonl
   const { claims } = hot.principal;
   const names = config.session.exposedClaims.filter((name) => Object.hasOwn(claims, name));
   return Object.fromEntries(names.map((name) => [name, claims[name]]));
-}
-
-/** No custom header is asked of a GET; who may read is decided by where the request comes from (R-126, R-156). */
-function refuseForeign({ context, site }: FlowRequest): void {
-  const { origin, secFetchSite } = context;
-  const foreign =
-    origin !== '' ? !site.allowsOrigin(origin) : secFetchSite === 'cross-site' || secFetchSite === 'same-site';
-  if (foreign) throw new SallyportError('origin_not_allowed', { detail: 'session check from elsewhere' });
-}
-
-function secondsUntil(end: number, now: number): number {
-  return Math.max(0, Math.floor((end - now) / 1000));
 }

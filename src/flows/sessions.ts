@@ -10,6 +10,7 @@ import {
   findSession,
   getIdp,
   proofProblem,
+  refuseForeign,
 } from './flow.ts';
 import { hasFormToken, readForm } from './form-token.ts';
 import { retireGrant } from './restore.ts';
@@ -25,7 +26,7 @@ const PUBLIC_ID = /^[A-Za-z0-9_-]{22}$/;
  */
 export async function listSessions(request: FlowRequest, services: FlowServices): Promise<Reply> {
   const { context, site, navigation } = request;
-  if (!navigation) refuseForeign(request);
+  if (!navigation) refuseForeign(request, 'session list');
   const own = await findOwn(request, services);
   const { issuer, subject } = own.session.hot.principal;
   const sessions = await services.sessions.list(issuer, subject);
@@ -150,12 +151,4 @@ function describe({ publicId, lastSeenAt, description }: ListedSession, own: Ses
           site: description.site,
         }),
   };
-}
-
-/** As for the session check: who may read is decided by where the request comes from. */
-function refuseForeign({ context, site }: FlowRequest): void {
-  const { origin, secFetchSite } = context;
-  const foreign =
-    origin !== '' ? !site.allowsOrigin(origin) : secFetchSite === 'cross-site' || secFetchSite === 'same-site';
-  if (foreign) throw new SallyportError('origin_not_allowed', { detail: 'session list from elsewhere' });
 }

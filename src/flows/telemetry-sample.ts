@@ -1,4 +1,5 @@
 import { SallyportError } from '../core/errors.ts';
+import { isJsonObject } from '../core/json-object.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { TelemetrySample } from '../core/telemetry-series.ts';
 import { isPersonal, isPersonalName, withoutQuery } from './telemetry-privacy.ts';
@@ -29,7 +30,7 @@ export function readSamples(body: string, names: ReadonlySet<string>): readonly 
 }
 
 function readSample(item: unknown, names: ReadonlySet<string>, at: string): TelemetrySample {
-  if (!isObject(item)) throw invalid(`${at}expected an object`);
+  if (!isJsonObject(item)) throw invalid(`${at}expected an object`);
   if (Object.keys(item).some((key) => !MEMBERS.has(key))) {
     throw invalid(`${at}expected name, value, unit and labels alone`);
   }
@@ -39,7 +40,7 @@ function readSample(item: unknown, names: ReadonlySet<string>, at: string): Tele
     throw invalid(`${at}value must be a number from 0 to 1e12`);
   }
   if (typeof unit !== 'string' || !UNIT.test(unit) || isPersonal(unit)) throw invalid(`${at}unit is not accepted`);
-  if (!isObject(labels)) throw invalid(`${at}labels must be an object`);
+  if (!isJsonObject(labels)) throw invalid(`${at}labels must be an object`);
   return { name, value, ...readLabels(labels, unit, at) };
 }
 
@@ -75,10 +76,6 @@ function parseJson(body: string): unknown {
   } catch {
     throw invalid('the body is no JSON');
   }
-}
-
-function isObject(value: unknown): value is Record<string, unknown> {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
 }
 
 function invalid(problem: string): SallyportError {

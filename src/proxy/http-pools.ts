@@ -1,4 +1,4 @@
-import type { Clock } from '../core/clock.ts';
+import { type Clock, retryAfterOf } from '../core/clock.ts';
 import type { Route, Service } from '../core/config/types.ts';
 import { SallyportError } from '../core/errors.ts';
 import { LIMITS } from '../core/limits.ts';
@@ -230,7 +230,7 @@ class ServiceQueue implements ServiceRuntime {
   #ejected(now: number): SallyportError {
     const pauseMs = Math.min(...this.#targets.list.map(({ health }) => health.pauseMs(now)));
     const detail = `every address of ${this.service.name} is given up on`;
-    return new SallyportError('service_unavailable', { detail, retryAfterS: Math.ceil(pauseMs / 1000) });
+    return new SallyportError('service_unavailable', { detail, retryAfterS: retryAfterOf(pauseMs) });
   }
 
   #unreachable(code: string): SallyportError {

@@ -1,5 +1,6 @@
 import type { Route } from '../core/config/types.ts';
 import type { RequestContext } from '../core/context.ts';
+import { isAtOrBelow } from '../core/path.ts';
 
 /**
  * The request target for a service. What was authorized is what is sent (R-131): the canonical path, with its
@@ -36,9 +37,4 @@ function swapBeginning(path: string, from: string, to: string): string {
   // Both a beginning and a rest of `/` would give two slashes.
   const swapped = to === '/' ? rest : to + (rest === '/' && from === '/' ? '' : rest);
   return swapped === '' ? '/' : swapped;
-}
-
-function isAtOrBelow(path: string, prefix: string): boolean {
-  if (prefix === '/' || path === prefix) return true;
-  return path.startsWith(`${prefix}/`);
 }

@@ -46,7 +46,7 @@ describe('what a provider may answer when asked for a service’s token', () => 
     world = await startTokenWorld({
       settings: VOLATILE,
       services: { crud: { require_any: ['api.read'] } },
-      idp: { timeout: { connect: '1s', total: '1500ms' } },
+      idp: { timeout: { connect: '2s', total: '4s' } },
       expectedErrors: ['idp_unavailable', 'token_audience_mismatch'],
     });
   });

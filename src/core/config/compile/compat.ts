@@ -1,5 +1,6 @@
 import { foldCookieName, isHelperCookie } from '../../folded-names.ts';
-import { hostName, isAtOrBelow } from '../schema/web.ts';
+import { isAtOrBelow } from '../../path.ts';
+import { hostName } from '../schema/web.ts';
 import type { Site } from '../types.ts';
 import type {
   CompatSettings,

@@ -1,5 +1,6 @@
+import { isAtOrBelow } from '../../path.ts';
 import { durationMs } from '../schema/units.ts';
-import { isAtOrBelow, isLoopbackHost } from '../schema/web.ts';
+import { isLoopbackHost } from '../schema/web.ts';
 import type { Idp } from '../types.ts';
 import type { SigningKey } from '../types-idp.ts';
 import { compileClientAuth } from './client-auth.ts';

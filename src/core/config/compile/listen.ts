@@ -1,7 +1,8 @@
 import { createPrivateKey, X509Certificate } from 'node:crypto';
+import { isAtOrBelow } from '../../path.ts';
 import type { Path } from '../problem.ts';
 import { blocksOf } from '../schema/leaves.ts';
-import { isAtOrBelow } from '../schema/web.ts';
+
 import type { Config, Paths } from '../types.ts';
 import type { Http2Listen } from '../types-listen.ts';
 import { type CompileContext, compileTls, type Reporter } from './context.ts';

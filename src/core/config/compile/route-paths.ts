@@ -1,5 +1,6 @@
+import { isAtOrBelow } from '../../path.ts';
 import { pathBase } from '../schema/route-path.ts';
-import { isAtOrBelow } from '../schema/web.ts';
+
 import type { Route } from '../types.ts';
 import type { CompileContext } from './context.ts';
 import type { IndexedRoute } from './route-conflicts.ts';

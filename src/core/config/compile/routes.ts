@@ -1,6 +1,7 @@
+import { isAtOrBelow } from '../../path.ts';
+import { canonicalHost, schemeOf } from '../../sites.ts';
 import { expandRoutePath, pathBase, patternMatches } from '../schema/route-path.ts';
 import { durationMs, sizeBytes } from '../schema/units.ts';
-import { canonicalHost, isAtOrBelow } from '../schema/web.ts';
 import type { Route, Service, Site } from '../types.ts';
 import type { CompileContext } from './context.ts';
 import { compileAddresses } from './listen.ts';
@@ -110,9 +111,7 @@ function compileHosts(
   index: number,
 ): readonly string[] {
   return (input.hosts ?? []).map((written, at) => {
-    const owner = sites.find((site) =>
-      hostMatches(canonicalHost(written, site.publicUrl.startsWith('https:')), site.hosts),
-    );
+    const owner = sites.find((site) => hostMatches(canonicalHost(written, schemeOf(site.publicUrl)), site.hosts));
     // With a refused site its hosts are unknown: no second complaint about them.
     if (owner === undefined && sites.length > 0) {
       routes.fail(
@@ -122,7 +121,7 @@ function compileHosts(
         'correct it or add it there',
       );
     }
-    return canonicalHost(written, owner?.publicUrl.startsWith('https:') ?? true);
+    return canonicalHost(written, owner === undefined ? 'https' : schemeOf(owner.publicUrl));
   });
 }
 

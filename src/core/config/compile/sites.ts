@@ -1,4 +1,5 @@
-import { canonicalHost, isLoopbackHost } from '../schema/web.ts';
+import { canonicalHost, schemeOf } from '../../sites.ts';
+import { isLoopbackHost } from '../schema/web.ts';
 import type { Site } from '../types.ts';
 import type { CompileContext } from './context.ts';
 import { checkCookieOverlap, compileCookie } from './site-cookies.ts';
@@ -32,8 +33,8 @@ export function hostMatches(host: string, patterns: readonly string[]): boolean 
 function compileSite(context: CompileContext, name: string, input: SiteInput, defaultIdp: string): Site {
   const { settings, idps } = context;
   const url = new URL(input.public_url);
-  const secure = url.protocol === 'https:';
-  const hosts = input.hosts?.map((host) => canonicalHost(host, secure)) ?? [url.host];
+  const scheme = schemeOf(url.origin);
+  const hosts = input.hosts?.map((host) => canonicalHost(host, scheme)) ?? [url.host];
   if (input.hosts !== undefined && !hostMatches(url.host, hosts)) {
     settings.fail(['sites', name, 'hosts'], 'the host of public_url is missing', `${url.host} among them`, 'add it');
   }

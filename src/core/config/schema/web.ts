@@ -99,16 +99,6 @@ export function isJsonPointer(text: string): boolean {
   return /^(?:\/(?:[^~/]|~[01])*)+$/.test(text) && text.length > 1;
 }
 
-/** True if `path` is `prefix` or lies below it, on a segment border. */
-export function isAtOrBelow(path: string, prefix: string): boolean {
-  return path === prefix || path.startsWith(prefix === '/' ? '/' : `${prefix}/`);
-}
-
-/** A host in its canonical form: lower case, without the scheme's default port. */
-export function canonicalHost(host: string, secure: boolean): string {
-  return host.toLowerCase().replace(secure ? /:443$/ : /:80$/, '');
-}
-
 /** A host without its port. */
 export function hostName(host: string): string {
   return host.replace(/:\d+$/, '');
