@@ -4,30 +4,26 @@
  * On a Node older than 24 it hands over to the pinned one in node_modules, if that is there.
  */
 
-import { spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
-import module from 'node:module';
-import { constants } from 'node:os';
-import { fileURLToPath } from 'node:url';
+const { existsSync } = require('node:fs');
+const { constants } = require('node:os');
+const { join } = require('node:path');
+const { pathToFileURL } = require('node:url');
 
 const NODE_MAJOR_MIN = 24;
 const EX_CONFIG = 78;
 
-const fromRoot = (path) => new URL(`../${path}`, import.meta.url);
-
 async function run() {
-  const source = fromRoot('src/main.ts');
-  const isCheckout = existsSync(source);
-  // Compiled once instead of at each start. Beside the code, so that nobody else can write there; read-only is fine.
-  if (!isCheckout) module.enableCompileCache(fileURLToPath(fromRoot('dist/.compiled')));
-  const entry = isCheckout ? source : fromRoot('dist/main.js');
-  const { main } = await import(entry.href);
+  const source = join(__dirname, '../src/main.ts');
+  const { main } = existsSync(source)
+    ? await import(pathToFileURL(source).href)
+    : require('./program.js').loadProgram();
   await main(process.argv.slice(2));
 }
 
 /** The child gets the signals and this process ends as it did, so that supervisors see one program. */
 function handOver(node) {
-  const child = spawn(node, [fileURLToPath(import.meta.url), ...process.argv.slice(2)], { stdio: 'inherit' });
+  const { spawn } = require('node:child_process');
+  const child = spawn(node, [__filename, ...process.argv.slice(2)], { stdio: 'inherit' });
   for (const signal of ['SIGTERM', 'SIGHUP', 'SIGUSR2']) process.on(signal, () => child.kill(signal));
   // A terminal sends Ctrl-C to both; a second one would mean "end at once".
   process.on('SIGINT', () => process.stdin.isTTY || child.kill('SIGINT'));
@@ -41,9 +37,9 @@ function handOver(node) {
 }
 
 if (Number.parseInt(process.versions.node, 10) >= NODE_MAJOR_MIN) {
-  await run();
+  void run();
 } else {
-  const pinned = fileURLToPath(fromRoot('node_modules/node/bin/node'));
+  const pinned = join(__dirname, '../node_modules/node/bin/node');
   if (existsSync(pinned)) {
     handOver(pinned);
   } else {

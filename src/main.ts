@@ -41,9 +41,12 @@ async function run(argv: readonly string[], io: CliIo): Promise<number> {
     case 'keygen':
       return runKeygen(rest, io);
     case 'demo': {
-      // Loaded only here: it needs the development dependencies.
-      const { runDemo } = await import('./cli/demo/demo.ts');
-      return runDemo(rest, { stdout: process.stdout, stderr: process.stderr, environment: process.env });
+      const demo = await loadDemo();
+      if (demo !== undefined) {
+        return demo.runDemo(rest, { stdout: process.stdout, stderr: process.stderr, environment: process.env });
+      }
+      io.stderr('sallyport: the demo runs in a checkout with its packages for development: npm run demo\n');
+      return 2;
     }
     case 'help':
     case '--help':
@@ -53,6 +56,16 @@ async function run(argv: readonly string[], io: CliIo): Promise<number> {
     default:
       io.stderr(command === undefined ? USAGE : `sallyport: unknown command ${JSON.stringify(command)}\n\n${USAGE}`);
       return 2;
+  }
+}
+
+/** Undefined where there is no demo: it is not part of the built package, and needs packages for development. */
+async function loadDemo(): Promise<typeof import('./cli/demo/demo.ts') | undefined> {
+  try {
+    return await import('./cli/demo/demo.ts');
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'ERR_MODULE_NOT_FOUND') return undefined;
+    throw error;
   }
 }
 

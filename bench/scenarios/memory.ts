@@ -22,7 +22,7 @@ export const memoryScenario: Scenario = {
   title: 'resident memory',
   subjects: [],
   async run(lab, options) {
-    const program = await buildPackage(lab);
+    const program = buildPackage(lab);
     const measures = [...(await measureSessions(lab, program, options)), await measureGrowth(lab, program, options)];
     for (const { what, spread } of measures) options.say(`  ${what}: ${spread.value.toFixed(1)} MiB`);
     return { samples: [], measures, gaps: [] };

@@ -19,7 +19,7 @@ export const startScenario: Scenario = {
   subjects: [],
   async run(lab, options) {
     const times: number[] = [];
-    const program = await buildPackage(lab);
+    const program = buildPackage(lab);
     const request = requestText(VERIFY_PATH, smallestHeaders({}));
     for (let round = 1; round <= options.rounds; round++) {
       await whenQuiet(options);

@@ -7,7 +7,10 @@ import { join } from 'node:path';
 import { afterEach, beforeEach, describe, test } from 'node:test';
 import { projectFolder } from '../../scripts/parts.js';
 
-const PRINT = 'export const main = async (args) => console.log(WHERE, ...args);\n';
+const PRINT = 'export const main = async (args: string[]) => console.log("src", ...args);\n';
+/** As scripts/build.ts writes a program. */
+const wrap = (main: string) => `(function (require, module, importMetaUrl) { module.exports.main = ${main}; })`;
+const PRINT_BUILT = wrap('async (args) => console.log("dist", ...args)');
 /** Makes the launcher believe in an older Node, and nothing else. */
 const OLDER_NODE = `data:text/javascript,${encodeURIComponent(
   "Object.defineProperty(process, 'version', { value: 'v20.1.0' });" +
@@ -20,9 +23,9 @@ describe('the launcher', () => {
     folder = mkdtempSync(join(tmpdir(), 'sallyport-launcher-'));
     for (const name of ['bin', 'src', 'dist', 'node_modules/node/bin'])
       mkdirSync(join(folder, name), { recursive: true });
-    cpSync(join(projectFolder, 'bin/sallyport.js'), join(folder, 'bin/sallyport.js'));
+    cpSync(join(projectFolder, 'bin'), join(folder, 'bin'), { recursive: true });
     writeFileSync(join(folder, 'package.json'), '{"type":"module"}');
-    writeFileSync(join(folder, 'dist/main.js'), PRINT.replace('WHERE', '"dist"'));
+    writeFileSync(join(folder, 'dist/main.js'), PRINT_BUILT);
   });
   afterEach(() => rmSync(folder, { recursive: true }));
   const launch = (...args: string[]) => {
@@ -33,7 +36,7 @@ describe('the launcher', () => {
   const pinned = () => join(folder, 'node_modules/node/bin/node');
 
   test('runs src in a checkout and hands the arguments on', () => {
-    writeFileSync(join(folder, 'src/main.ts'), PRINT.replace('WHERE', '"src"').replace('(args)', '(args: string[])'));
+    writeFileSync(join(folder, 'src/main.ts'), PRINT);
     assert.deepEqual(launch('--', 'check', '--x'), { status: 0, stdout: 'src check --x\n', stderr: '' });
   });
 
@@ -65,9 +68,11 @@ describe('the launcher', () => {
     symlinkSync(process.execPath, pinned());
     writeFileSync(
       join(folder, 'dist/main.js'),
-      'export const main = async () => { const hold = setInterval(() => {}, 1000);' +
-        "process.once('SIGTERM', () => { console.log('drained'); clearInterval(hold); process.exitCode = 7; });" +
-        "console.log('ready'); };\n",
+      wrap(
+        'async () => { const hold = setInterval(() => {}, 1000);' +
+          "process.once('SIGTERM', () => { console.log('drained'); clearInterval(hold); process.exitCode = 7; });" +
+          "console.log('ready'); }",
+      ),
     );
     const child = spawn(process.execPath, ['--import', OLDER_NODE, join(folder, 'bin/sallyport.js')]);
     let output = '';

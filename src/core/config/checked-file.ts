@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { findRefusals } from './availability.ts';
 import { formatPath, isAtOrBelowPath, type Path, type Report, say } from './problem.ts';
 import { definitionOf, infoOf, schemaAt, unwrap } from './schema/walk.ts';

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { join } from 'node:path';
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { type CheckedFile, checkFile } from './checked-file.ts';
 import { compileConfig } from './compile/config.ts';
 import { parseFile } from './parse.ts';

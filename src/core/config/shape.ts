@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { formatPath, type Path, type Report, say } from './problem.ts';
 import { childSchema, definitionOf, infoOf, isNullable, optionsOf } from './schema/walk.ts';
 import type { Scalar, Tree } from './tree.ts';

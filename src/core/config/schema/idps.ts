@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { endpoint, fileName, name, origin, ownPath, plain, pointers, scopes, words } from './leaves.ts';
 import { choice, duration, flag, integer, list, named, secret, section, text } from './scalars.ts';
 import { version } from './version.ts';

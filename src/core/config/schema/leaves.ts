@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { isAcrValue } from '../../step-up.ts';
 import { type AddressBlock, parseAddressBlock } from '../address-block.ts';
 import { list, NAME, text } from './scalars.ts';

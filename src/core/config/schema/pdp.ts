@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { fileName, name, plain } from './leaves.ts';
 import { choice, duration, flag, integer, named, secret, section, text } from './scalars.ts';
 import { version } from './version.ts';

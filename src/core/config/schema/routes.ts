@@ -1,4 +1,4 @@
-import type { z } from 'zod';
+import type * as z from 'zod';
 import { acrValues, addresses, fileName, host, name, origin, ownPath, plain, scopes, words } from './leaves.ts';
 import { expandRoutePath } from './route-path.ts';
 import { choice, duration, flag, integer, list, named, section, size, text } from './scalars.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { say } from '../problem.ts';
 import { parseDurationMs, parseSizeBytes } from './units.ts';
 
@@ -25,6 +25,9 @@ export type KeyInfo = {
     readonly sentence: (shown: (key: string) => string | undefined) => string;
   };
 };
+
+// Schemas are used at a start and at a reload: code generated for each of them costs more than it saves.
+z.config({ jitless: true });
 
 /** Knowledge about every schema of the configuration. */
 export const keyInfo = z.registry<KeyInfo>();

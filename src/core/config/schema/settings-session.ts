@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { allowedOrigin, fileName, localTarget, mailDomains, plain, words } from './leaves.ts';
 import { choice, duration, flag, integer, keyInfo, list, secret, section, size, text } from './scalars.ts';
 import { sealKeyProblem } from './seal-key.ts';

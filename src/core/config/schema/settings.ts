@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { acrValues, fileName, headerName, name, pointer, scopes, words } from './leaves.ts';
 import { choice, duration, flag, fraction, integer, keyInfo, named, section, size, text } from './scalars.ts';
 import { directAccessGrant, spaCallback, tokenCookies } from './settings-compat.ts';

@@ -1,4 +1,4 @@
-import { z } from 'zod';
+import * as z from 'zod';
 import { keyInfo } from './scalars.ts';
 
 /** The version of the file format; every file begins with it. */
