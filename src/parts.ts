@@ -89,7 +89,7 @@ export function createParts(ground: Ground, previous?: Parts): Parts {
   const sessions = createSessionService(ground, { store, l1, ring, identity });
   const grantParts = { ...ground, store, sessions, ring, identity, idps, metrics, audit };
   const grants = { refresh: connectRefresh(grantParts), tokens: connectTokens({ ...grantParts, sites }) };
-  const bearer = createBearer(ground, idps, identity, ring);
+  const bearer = createBearer(ground, idps, identity, ring, trusted);
   const returnTo = compileReturnTo({
     authPaths: [config.paths.auth, config.paths.apiAuth],
     origins: config.login.returnTo.origins,
@@ -192,6 +192,7 @@ function createBearer(
   idps: readonly IdpRuntime[],
   identity: IdentityHeaders,
   ring: KeyRing,
+  trusted: AddressMatcher,
 ): BearerTokens | undefined {
   const { enabled, cacheEntries, dpop } = config.bearer;
   if (!enabled) return undefined;
@@ -219,6 +220,7 @@ function createBearer(
     identityHeaders: config.identityHeaders,
     clock,
     proofs,
+    trusted,
   });
 }
 

@@ -120,7 +120,7 @@ function refuseVerify<E extends BaseExchange>(
   denial: Denial,
   services: VerifyEndpointServices,
 ): void {
-  const { code, reason, site, navigation, challenge, expireCookie, allow, nonce, loginQuery } = denial;
+  const { code, reason, site, navigation, challenge, expireCookie, allow, nonce, loginQuery, retryAfterS } = denial;
   const headers = expireCookie && site !== undefined ? expiredCookies(site, services) : [];
   if (code === 'insufficient_user_authentication') headers.push([...stepUpHeader(challenge)]);
   if (code === 'invalid_token') {
@@ -132,7 +132,7 @@ function refuseVerify<E extends BaseExchange>(
   const isLoginHelpful = code === 'authentication_required' && reason !== NO_BEARER;
   const stepUpUrl = site === undefined || loginQuery === undefined ? undefined : stepUpLogin(site, loginQuery);
   const loginUrl = stepUpUrl ?? (isLoginHelpful ? site?.loginUrl : undefined);
-  app.refuse(exchange, { code, loginUrl, headers, navigation, site }, reason);
+  app.refuse(exchange, { code, loginUrl, retryAfterS, headers, navigation, site }, reason);
 }
 
 /** An outage answers with the original request's site, so that CORS lets a script read the 503. */

@@ -19,6 +19,7 @@ export function parseAddress(text: string): Uint8Array | undefined {
 
 /** Dotted or RFC 5952-like text of 4 or 16 bytes; mapped IPv4 is written as IPv4. */
 export function formatAddress(address: Uint8Array): string {
+  if (address.length === 4) return `${address[0]}.${address[1]}.${address[2]}.${address[3]}`;
   const bytes = normalise(address);
   if (isMapped(bytes)) return bytes.subarray(12).join('.');
   const groups: string[] = [];
@@ -37,6 +38,7 @@ export function formatAddress(address: Uint8Array): string {
  * @param address as `formatAddress` writes it; anything else is its own name.
  */
 export function addressGroup(address: string): string {
+  if (!address.includes(':')) return address;
   const bytes = parseAddress(address);
   if (bytes === undefined || isMapped(bytes)) return address;
   return Buffer.from(bytes.subarray(0, 8)).toString('hex');

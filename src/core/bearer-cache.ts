@@ -12,8 +12,13 @@ export type AcceptedTokens = {
 
 type Entry = { readonly token: string; readonly caller: BearerCaller; readonly until: number };
 
-/** 192 bits of the signature. */
+/** 192 bits of a signature. */
 const TAIL_CHARS = 32;
+
+/** The end of a token, under which it is filed; a slice, which keeps the whole token for as long as it is kept. */
+export function tailOf(token: string): string {
+  return token.slice(-TAIL_CHARS);
+}
 
 /**
  * Create the memory of validated tokens. They are filed under the end of their signature and compared whole: exact,
@@ -30,13 +35,13 @@ export function createAcceptedTokens(entriesMax: number, charsMax: number): Acce
   const sweep = createSweep(entries, ({ until }: Entry, now) => now >= until, remove);
   return {
     find(token, now) {
-      const entry = entries.get(token.slice(-TAIL_CHARS));
+      const entry = entries.get(tailOf(token));
       return entry !== undefined && entry.token === token && now < entry.until ? entry.caller : undefined;
     },
     remember(token, caller, until, now) {
       if (entriesMax === 0) return;
       sweep(now);
-      const tail = token.slice(-TAIL_CHARS);
+      const tail = tailOf(token);
       remove(tail);
       for (const oldest of entries.keys()) {
         if (entries.size < entriesMax && chars + token.length <= charsMax) break;

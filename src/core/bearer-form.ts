@@ -9,8 +9,11 @@ export type TokenForm = { readonly header: JsonObject; readonly payload: JsonObj
 export type FormProblem = 'size' | 'parts' | 'base64url' | 'json' | 'duplicate_member' | 'crit' | 'kid';
 
 const NONE = 255;
-/** Value of each base64url character by its code, or NONE. */
+/** Value of each base64url character by its byte, or NONE. */
 const BASE64URL: Uint8Array = compileAlphabet();
+
+/** Where the parts of a token end: the indexes of its two dots. */
+export type TokenParts = { readonly headerEnd: number; readonly payloadEnd: number };
 
 /**
  * Read the form of a compact JWS (RFC 7515 §7.1) without any cryptography: three parts of strict base64url, JSON
@@ -18,25 +21,54 @@ const BASE64URL: Uint8Array = compileAlphabet();
  * §4.1.11). Its cost is bounded by the token's size (R-013, 16 KiB). Never throws.
  */
 export function readTokenForm(token: string): TokenForm | FormProblem {
+  const parts = findTokenParts(token, createScratch(Math.min(token.length, LIMITS.tokenMaxChars)));
+  if (typeof parts === 'string') return parts;
+  const header = readTokenHeader(token.slice(0, parts.headerEnd));
+  if (typeof header === 'string') return header;
+  const payload = readTokenPayload(token, parts);
+  return typeof payload === 'string' ? payload : { header, payload };
+}
+
+/** Room for one token while it is looked at. @param chars of the longest */
+export function createScratch(chars: number): Buffer {
+  return Buffer.allocUnsafe(chars);
+}
+
+/**
+ * Its three parts, if they are strict base64url. As bytes, because those of a string that is a slice of another, as a
+ * token is of its header, cost four times as much to look at.
+ */
+export function findTokenParts(token: string, scratch: Buffer): TokenParts | FormProblem {
   if (token.length > LIMITS.tokenMaxChars) return 'size';
   const first = token.indexOf('.');
   const second = token.indexOf('.', first + 1);
   if (first <= 0 || second <= first + 1 || second === token.length - 1) return 'parts';
   if (token.indexOf('.', second + 1) !== -1) return 'parts';
+  // What is not ASCII takes more bytes than characters: not all of it fits, or it is found below.
   if (
-    !isBase64url(token, 0, first) ||
-    !isBase64url(token, first + 1, second) ||
-    !isBase64url(token, second + 1, token.length)
+    scratch.write(token) !== token.length ||
+    !isBase64url(scratch, 0, first) ||
+    !isBase64url(scratch, first + 1, second) ||
+    !isBase64url(scratch, second + 1, token.length)
   ) {
     return 'base64url';
   }
-  const header = readObject(token.slice(0, first));
+  return { headerEnd: first, payloadEnd: second };
+}
+
+/** Its header. @param part strict base64url */
+export function readTokenHeader(part: string): JsonObject | FormProblem {
+  const header = readObject(part);
   if (typeof header === 'string') return header;
   if (Object.hasOwn(header, 'crit')) return 'crit';
   const { kid } = header;
   if (kid !== undefined && (typeof kid !== 'string' || kid.length > LIMITS.keyIdMaxChars)) return 'kid';
-  const payload = readObject(token.slice(first + 1, second));
-  return typeof payload === 'string' ? payload : { header, payload };
+  return header;
+}
+
+/** Its payload. */
+export function readTokenPayload(token: string, { headerEnd, payloadEnd }: TokenParts): JsonObject | FormProblem {
+  return readObject(token.slice(headerEnd + 1, payloadEnd));
 }
 
 function readObject(part: string): JsonObject | 'json' | 'duplicate_member' {
@@ -76,19 +108,18 @@ function endOfString(text: string, start: number): number {
 }
 
 /** Strict: the alphabet of RFC 4648 §5, no padding, no spare bits set, so that no two texts mean the same bytes. */
-function isBase64url(text: string, start: number, end: number): boolean {
-  let last = 0;
-  for (let at = start; at < end; at++) {
-    last = BASE64URL[text.charCodeAt(at)] ?? NONE;
-    if (last === NONE) return false;
-  }
+function isBase64url(bytes: Uint8Array, start: number, end: number): boolean {
+  let all = 0;
+  for (let at = start; at < end; at++) all |= BASE64URL[bytes[at] as number] as number;
+  if (all > 0x3f) return false;
+  const last = BASE64URL[bytes[end - 1] as number] as number;
   const rest = (end - start) % 4;
   if (rest === 1) return false;
   return rest === 0 || (last & (rest === 2 ? 0x0f : 0x03)) === 0;
 }
 
 function compileAlphabet(): Uint8Array {
-  const table = new Uint8Array(128).fill(NONE);
+  const table = new Uint8Array(256).fill(NONE);
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_';
   for (let value = 0; value < alphabet.length; value++) table[alphabet.charCodeAt(value)] = value;
   return table;

@@ -1,9 +1,8 @@
+import { findThumbprint, readScopes } from './bearer-claims.ts';
 import {
   type BearerIssuerRuntime,
-  findThumbprint,
   hotOfClaims,
   type Introspect,
-  readScopes,
   refusalOf,
   type ValidToken,
   validateToken,

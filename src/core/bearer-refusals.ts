@@ -56,6 +56,11 @@ export const NOT_BOUND: BearerRefusal = refuseBound({
   isLasting: true,
 });
 
+/** More validations run than may. */
+export const TOO_MANY: BearerRefusal = notNow('bearer validations');
+/** As many tokens were invalid as may be looked at, lately. */
+export const TOO_MANY_INVALID: BearerRefusal = notNow('invalid bearer tokens');
+
 const PROOF_DESCRIPTIONS: Readonly<Record<ProofProblem, string>> = {
   missing: 'There is no proof of possession',
   form: 'The proof is no well-formed JWT of the type dpop+jwt',
@@ -72,6 +77,7 @@ const PROOF_DESCRIPTIONS: Readonly<Record<ProofProblem, string>> = {
 
 /** The same refusal, with the challenge of the scheme DPoP (RFC 9449 §7.1). */
 export function refuseBound(refusal: BearerRefusal): BearerRefusal {
+  if (refusal.code === 'overloaded') return refusal;
   return { ...refusal, challenge: challengeOf('invalid_token', refusal.description) };
 }
 
@@ -89,6 +95,11 @@ export function refuseProof(problem: ProofProblem, nonce: string | undefined): B
     challenge,
     nonce,
   };
+}
+
+/** Nothing is said about the token: it may come again. */
+function notNow(reason: string): BearerRefusal {
+  return { kind: 'refused', code: 'overloaded', reason, description: '', isLasting: false, retryAfterS: 1 };
 }
 
 function challengeOf(error: string, description: string): string {

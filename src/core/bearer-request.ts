@@ -20,8 +20,8 @@ export function askBearer(
   const { authorization, dpop: proof } = context;
   if (authorization === '') return undefined;
   const token = findSchemeToken(authorization, 'bearer');
-  if (token !== undefined) return bearer.check(token);
+  if (token !== undefined) return bearer.check(token, context);
   const bound = findSchemeToken(authorization, 'dpop');
   if (bound === undefined) return undefined;
-  return bearer.checkBound({ token: bound, proof, method, scheme, host, target });
+  return bearer.checkBound({ token: bound, proof, method, scheme, host, target }, context);
 }

@@ -1,7 +1,7 @@
-import type { JWTPayload, JWTVerifyGetKey } from 'jose';
+import type { JWTPayload, JWTVerifyGetKey, JWTVerifyOptions } from 'jose';
 import * as errors from 'jose/errors';
 import { jwtVerify } from 'jose/jwt/verify';
-import { readTokenForm, type TokenForm } from './bearer-form.ts';
+import { findClaimProblem, findThumbprint, readScopes } from './bearer-claims.ts';
 import { REFUSALS, type Reason } from './bearer-refusals.ts';
 import type { BearerIssuer } from './config/types-bearer.ts';
 import { isSallyportError, SallyportError } from './errors.ts';
@@ -40,27 +40,6 @@ export type ValidToken = {
   readonly thumbprint: string;
 };
 
-/** A token that may be worth a signature check: its form is right and it names an issuer of ours. */
-export type Candidate = { readonly form: TokenForm; readonly issuer: BearerIssuerRuntime };
-
-/**
- * Everything about a token that can be told without cryptography: form, issuer, `alg` allow-list (never `none` or an
- * HMAC: the schema knows none), `typ` (R-087, RFC 9068 §4). Never throws.
- */
-export function selectCandidate(
-  token: string,
-  issuers: ReadonlyMap<unknown, BearerIssuerRuntime>,
-): Candidate | BearerRefusal {
-  const form = readTokenForm(token);
-  if (typeof form === 'string') return REFUSALS[form];
-  const issuer = issuers.get(form.payload['iss']);
-  if (issuer === undefined) return REFUSALS.issuer;
-  const { alg, typ } = form.header;
-  if (typeof alg !== 'string' || !issuer.settings.algs.includes(alg)) return REFUSALS.alg;
-  if (typeof typ !== 'string' || !issuer.settings.types.includes(mediaSubtype(typ))) return REFUSALS.typ;
-  return { form, issuer };
-}
-
 /** The refusal for a reason. */
 export function refusalOf(reason: Reason): BearerRefusal {
   return REFUSALS[reason];
@@ -77,28 +56,31 @@ export async function validateToken(
   now: number,
 ): Promise<ValidToken | BearerRefusal> {
   const { settings, keys } = issuer;
-  const skewS = settings.clockSkewMs / 1000;
   let payload: JWTPayload;
   try {
-    const verified = await jwtVerify(token, keys, {
-      algorithms: [...settings.algs],
-      issuer: settings.issuer,
-      audience: [...settings.audiences],
-      requiredClaims: ['sub', 'exp'],
-      clockTolerance: skewS,
-      currentDate: new Date(now),
-    });
+    const verified = await jwtVerify(token, keys, validationOptions(settings, now));
     payload = verified.payload;
   } catch (error) {
     return REFUSALS[reasonOf(error)];
   }
-  const problem = claimProblem(payload, now / 1000 + skewS);
+  const problem = findClaimProblem(payload, settings, now);
   if (problem !== undefined) return REFUSALS[problem];
-  const scopes = readScopes(payload);
-  if (scopes === undefined) return REFUSALS.claims;
+  const scopes = readScopes(payload) ?? [];
   if (!settings.requiredScopes.every((scope) => scopes.includes(scope))) return REFUSALS.scope;
   const hot = hotOfClaims({ token, claims: payload, scopes, issuer, expiresAt: Number(payload.exp) * 1000, now });
   return { hot, endsAt: hot.tokenExpiresAt + settings.clockSkewMs, thumbprint: findThumbprint(payload['cnf']) };
+}
+
+/** What `jose` has to look at. @param now ms since the epoch */
+export function validationOptions(settings: BearerIssuer, now: number): JWTVerifyOptions {
+  return {
+    algorithms: [...settings.algs],
+    issuer: settings.issuer,
+    audience: [...settings.audiences],
+    requiredClaims: ['sub', 'exp'],
+    clockTolerance: settings.clockSkewMs / 1000,
+    currentDate: new Date(now),
+  };
 }
 
 /** By type and claim name only. What is left says that the key cannot be used for this: too short, of another kind. */
@@ -120,32 +102,6 @@ function claimReason({ claim, reason }: errors.JWTClaimValidationFailed): Reason
   if (claim === 'aud') return 'audience';
   if (claim === 'iss') return 'issuer';
   return claim === 'nbf' ? 'not_yet_valid' : 'claims';
-}
-
-/** What jose leaves to us. */
-function claimProblem(payload: JWTPayload, latestS: number): Reason | undefined {
-  const { sub, exp, nbf, iat } = payload;
-  // R-089: without its certificate such a token is a stolen one, and what else a token may be bound to is unknown.
-  if (Object.hasOwn(payload, 'cnf') && findThumbprint(payload['cnf']) === '') return 'sender_constrained';
-  if (typeof sub !== 'string' || sub === '' || hasControl(sub)) return 'claims';
-  if (!Number.isFinite(exp) || (nbf !== undefined && !Number.isFinite(nbf))) return 'claims';
-  if (iat === undefined) return undefined;
-  if (!Number.isFinite(iat)) return 'claims';
-  return iat > latestS ? 'not_yet_valid' : undefined;
-}
-
-/** The key that a token is bound to (RFC 9449 §6.1); empty = none, or something besides that is not checked here. */
-export function findThumbprint(cnf: unknown): string {
-  if (typeof cnf !== 'object' || cnf === null || Object.keys(cnf).length !== 1) return '';
-  const { jkt } = cnf as { jkt?: unknown };
-  return typeof jkt === 'string' && /^[A-Za-z0-9_-]{43}$/.test(jkt) ? jkt : '';
-}
-
-/** `scope` (RFC 9068 §2.2.3) or the `scp` of some providers: blanks between, or a list. Undefined if malformed. */
-export function readScopes(payload: JsonObject): readonly string[] | undefined {
-  const value = payload['scope'] ?? payload['scp'] ?? '';
-  if (typeof value === 'string') return value.split(' ').filter((scope) => scope !== '');
-  return Array.isArray(value) && value.every((scope) => typeof scope === 'string') ? value : undefined;
 }
 
 /** What a caller's validated claims come to. */
@@ -181,14 +137,4 @@ export function hotOfClaims({ token, claims, scopes, issuer, expiresAt, now }: B
     absoluteAt: expiresAt,
     indexKeyId: '',
   };
-}
-
-/** `typ` is a media type whose `application/` may be left out, compared without case (RFC 7515 §4.1.9). */
-function mediaSubtype(typ: string): string {
-  const lower = typ.toLowerCase();
-  return lower.startsWith('application/') ? lower.slice('application/'.length) : lower;
-}
-
-function hasControl(text: string): boolean {
-  return /[\x00-\x1f\x7f-\x9f]/.test(text);
 }

@@ -1,19 +1,28 @@
 // hot: bench/bearer.ts
-import { hash } from 'node:crypto';
+import type { AddressMatcher } from './address.ts';
 import { createAcceptedTokens } from './bearer-cache.ts';
+import { createFlights } from './bearer-flights.ts';
 import { isOpaqueToken, validateActive, validateOpaque } from './bearer-introspection.ts';
+import { createTokenJudge } from './bearer-judge.ts';
 import { createBearerKeys } from './bearer-keys.ts';
 import type { ProofCheck } from './bearer-proof.ts';
-import { BOUND_AS_BEARER, NOT_BOUND, refuseBound, refuseProof } from './bearer-refusals.ts';
-import { type BearerIssuerRuntime, selectCandidate, validateToken } from './bearer-token.ts';
+import { createBearerRation } from './bearer-ration.ts';
+import { BOUND_AS_BEARER, NOT_BOUND, refuseBound, refuseProof, TOO_MANY, TOO_MANY_INVALID } from './bearer-refusals.ts';
+import { createRefusedTokens } from './bearer-refused.ts';
+import { type BearerIssuerRuntime, type ValidToken, validateToken } from './bearer-token.ts';
 import type { Clock } from './clock.ts';
 import type { IdentityHeader } from './config/types.ts';
-import { SallyportError } from './errors.ts';
 import { HeaderList } from './header-list.ts';
 import type { IdentityHeaders } from './identity.ts';
 import { LIMITS } from './limits.ts';
-import type { BearerCaller, BearerRefusal, BearerResult, BearerTokens, PresentedToken } from './services.ts';
-import type { SessionHot } from './session.ts';
+import type {
+  BearerAsker,
+  BearerCaller,
+  BearerRefusal,
+  BearerResult,
+  BearerTokens,
+  PresentedToken,
+} from './services.ts';
 
 /** What the check of bearer tokens is made of. */
 export type BearerOptions = {
@@ -25,10 +34,9 @@ export type BearerOptions = {
   readonly identityHeaders: readonly IdentityHeader[];
   readonly clock: Clock;
   readonly proofs: ProofCheck;
+  /** Proxies whose word about a client's address is believed. */
+  readonly trusted: AddressMatcher;
 };
-
-/** Remembered refusals, by digest. */
-type Refused = { readonly refusal: BearerRefusal; readonly until: number };
 
 const SPACE = 0x20;
 
@@ -52,69 +60,73 @@ export function findSchemeToken(authorization: string, scheme: 'bearer' | 'dpop'
 
 /**
  * Validate bearer tokens and remember the results (SPEC §7, R-087 to R-089). A remembered token is answered without a
- * promise. What is malformed, of another issuer, algorithm or kind is refused before any cryptography and not
+ * promise. What is malformed, of another issuer, algorithm or kind, or over is refused before any cryptography and not
  * remembered at all; other refusals are remembered apart from the accepted ones, for seconds, so that no number of
- * invalid tokens takes the place of a valid one. One token is validated once at a time.
+ * invalid tokens takes the place of a valid one. One token is validated once at a time. Above the ration a token is
+ * refused for now by its form and header alone.
  */
 export function createBearerTokens(options: BearerOptions): BearerTokens {
-  const { clock, identity } = options;
+  const { clock } = options;
   const issuers = compileIssuers(options);
-  const withheld = compileWithheld(options.identityHeaders);
+  const callerOf = compileCallers(options);
   const accepted = createAcceptedTokens(options.cacheEntries, LIMITS.bearerCacheMaxChars);
-  const refused = new Map<string, Refused>();
-  const running = new Map<string, Promise<BearerResult>>();
-  const budget = createRefusalBudget();
+  const refused = createRefusedTokens();
+  const ration = createBearerRation(options.trusted);
+  const judge = createTokenJudge(issuers);
+  const flights = createFlights();
 
   const opaque = findOpaqueIssuer(issuers);
-  const checkUnknown = (token: string, now: number): BearerResult | Promise<BearerResult> => {
-    const isOpaque = opaque !== undefined && token.length <= LIMITS.tokenMaxChars && isOpaqueToken(token);
-    const candidate = isOpaque ? { issuer: opaque } : selectCandidate(token, issuers);
-    if ('kind' in candidate) return candidate;
-    const digest = hash('sha256', token, 'base64url');
-    const known = refused.get(digest);
-    if (known !== undefined && now < known.until) return known.refusal;
-    const flight = running.get(digest);
-    if (flight !== undefined) return flight;
-    // Tokens that only the provider can judge are bounded sooner: strangers must not make us flood it.
-    if (running.size >= (isOpaque ? LIMITS.bearerIntrospectionsMax : LIMITS.bearerValidationsMax)) {
-      throw new SallyportError('overloaded', { detail: 'bearer validations', retryAfterS: 1 });
+  const checkUnknown = (token: string, asker: BearerAsker, now: number): BearerResult | Promise<BearerResult> => {
+    const known = refused.find(token, now) ?? flights.find(token);
+    if (known !== undefined) return known;
+    if (opaque !== undefined && token.length <= LIMITS.tokenMaxChars && isOpaqueToken(token)) {
+      // Tokens that only the provider can judge are bounded sooner: strangers must not make us flood it.
+      const refusal = admit(LIMITS.bearerIntrospectionsMax, asker, now);
+      return refusal ?? validate({ token, issuer: opaque, isOpaque: true, asker, now });
     }
-    if (!budget.take(now)) throw new SallyportError('overloaded', { detail: 'invalid bearer tokens', retryAfterS: 1 });
-    const validation = validate(token, digest, candidate.issuer, isOpaque, now).finally(() => running.delete(digest));
-    running.set(digest, validation);
-    return validation;
+    const head = judge.readHead(token);
+    if ('kind' in head) return head;
+    const refusal = admit(LIMITS.bearerValidationsMax, asker, now);
+    if (refusal !== undefined) return refusal;
+    const issuer = judge.findIssuer(token, head, now);
+    if (!('kind' in issuer)) return validate({ token, issuer, isOpaque: false, asker, now });
+    ration.giveBack();
+    return issuer;
   };
 
-  const validate = (
-    token: string,
-    digest: string,
-    issuer: BearerIssuerRuntime,
-    isOpaque: boolean,
-    now: number,
-  ): Promise<BearerResult> =>
-    validateAs(isOpaque, token, issuer, now).then((result) => {
+  const admit = (most: number, asker: BearerAsker, now: number): BearerRefusal | undefined => {
+    if (flights.count >= most) return TOO_MANY;
+    return ration.take(asker, now) ? undefined : TOO_MANY_INVALID;
+  };
+
+  const validate = (unknown: Unknown): Promise<BearerResult> => {
+    const { token, issuer, isOpaque, asker, now } = unknown;
+    const client = ration.clientOf(asker);
+    const settled = validateAs(unknown).then((result) => {
       if ('kind' in result) {
-        if (result.isLasting)
-          rememberRefusal(refused, digest, { refusal: result, until: now + LIMITS.bearerRefusedTtlMs });
+        ration.countRefusal(client, now);
+        if (result.isLasting) refused.remember(token, result, now);
         return result;
       }
-      budget.giveBack();
-      const { hot, thumbprint } = result;
-      const caller = callerOf(hot, thumbprint, withheld(identity.build({ hot, publicId: '' })));
+      ration.giveBack();
+      if (!isOpaque) judge.learn(token);
+      const caller = callerOf(result);
       // A withdrawn key must not live on in here: no result outlives the key set that it was found with.
       accepted.remember(token, caller, Math.min(result.endsAt, now + issuer.keysMaxAgeMs), now);
       return caller;
     });
-
-  const find = (token: string): BearerResult | Promise<BearerResult> => {
-    const now = clock.now();
-    return accepted.find(token, now) ?? checkUnknown(token, now);
+    return flights.begin(token, settled);
   };
 
-  return createChecks(find, options.proofs);
+  return createChecks((token, asker) => {
+    const now = clock.now();
+    return accepted.find(token, now) ?? checkUnknown(token, asker, now);
+  }, options.proofs);
 }
 
-function createChecks(find: (token: string) => BearerResult | Promise<BearerResult>, proofs: ProofCheck): BearerTokens {
+type Find = (token: string, asker: BearerAsker) => BearerResult | Promise<BearerResult>;
+
+function createChecks(find: Find, proofs: ProofCheck): BearerTokens {
   const prove = (result: BearerResult, presented: PresentedToken): BearerResult => {
     if (result.kind === 'refused') return refuseBound(result);
     if (result.thumbprint === '') return NOT_BOUND;
@@ -122,18 +134,27 @@ function createChecks(find: (token: string) => BearerResult | Promise<BearerResu
     return problem === undefined ? result : refuseProof(problem, proofs.nonce());
   };
   return {
-    check(token) {
-      const result = find(token);
+    check(token, asker) {
+      const result = find(token, asker);
       return result instanceof Promise ? result.then(unbound) : unbound(result);
     },
-    checkBound(presented) {
-      const result = find(presented.token);
+    checkBound(presented, asker) {
+      const result = find(presented.token, asker);
       return result instanceof Promise ? result.then((value) => prove(value, presented)) : prove(result, presented);
     },
   };
 }
 
-function validateAs(isOpaque: boolean, token: string, issuer: BearerIssuerRuntime, now: number) {
+/** A token that has to be looked at. */
+type Unknown = {
+  readonly token: string;
+  readonly issuer: BearerIssuerRuntime;
+  readonly isOpaque: boolean;
+  readonly asker: BearerAsker;
+  readonly now: number;
+};
+
+function validateAs({ token, issuer, isOpaque, now }: Unknown) {
   const { introspect } = issuer;
   if (introspect === undefined) return validateToken(token, issuer, now);
   return isOpaque ? validateOpaque(token, issuer, introspect, now) : validateActive(token, issuer, introspect, now);
@@ -160,9 +181,13 @@ function unbound(result: BearerResult): BearerResult {
 }
 
 /** A caller looks like a session without a cookie: everything that judges sessions judges callers. */
-function callerOf(hot: SessionHot, thumbprint: string, headers: HeaderList): BearerCaller {
-  const session = { locator: '', publicId: '', revision: 0, hot, headers, lastSeenAt: hot.createdAt };
-  return { kind: 'caller', session, thumbprint };
+function compileCallers({ identity, identityHeaders }: BearerOptions): (valid: ValidToken) => BearerCaller {
+  const withheld = compileWithheld(identityHeaders);
+  return ({ hot, thumbprint }) => {
+    const headers = withheld(identity.build({ hot, publicId: '' }));
+    const session = { locator: '', publicId: '', revision: 0, hot, headers, lastSeenAt: hot.createdAt };
+    return { kind: 'caller', session, thumbprint };
+  };
 }
 
 /**
@@ -180,40 +205,4 @@ function compileWithheld(headers: readonly IdentityHeader[]): (list: HeaderList)
 
 function nameOf({ name }: IdentityHeader): string {
   return name;
-}
-
-/**
- * A signature costs some hundred times what a remembered token does. So validations that end in a refusal are rationed:
- * a flood of them takes a tenth of a core at most, and remembered tokens never meet the ration.
- */
-function createRefusalBudget(): { take(now: number): boolean; giveBack(): void } {
-  const most: number = LIMITS.bearerRefusalsPerSecond;
-  let left: number = most;
-  let filledAt = Number.NEGATIVE_INFINITY;
-  return {
-    take(now) {
-      // A clock that was set back refills nothing, and does not wait for its old time either.
-      const passedMs = now - filledAt;
-      if (passedMs > 0) left = Math.min(most, left + (passedMs * most) / 1000);
-      filledAt = now;
-      if (left < 1) return false;
-      left -= 1;
-      return true;
-    },
-    giveBack() {
-      left = Math.min(most, left + 1);
-    },
-  };
-}
-
-/** Oldest out first: a flood of refusals turns over among refusals. */
-function rememberRefusal(refused: Map<string, Refused>, digest: string, entry: Refused): void {
-  refused.delete(digest);
-  if (refused.size >= LIMITS.bearerRefusedMax) {
-    for (const oldest of refused.keys()) {
-      refused.delete(oldest);
-      break;
-    }
-  }
-  refused.set(digest, entry);
 }

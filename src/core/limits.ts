@@ -57,8 +57,18 @@ export const LIMITS = {
   dpopProofsMax: 100_000,
   /** Bearer tokens being validated at once; more are refused as overload. */
   bearerValidationsMax: 1_000,
-  /** Validations of bearer tokens in a second that may end in a refusal; as many at once. Beyond: 503 before any check. */
-  bearerRefusalsPerSecond: 1_000,
+  /** Validations of bearer tokens that may end in a refusal, at once; beyond: 503 before any check. */
+  bearerRefusalsBurst: 1_000,
+  /** The same in a second: one signature takes 60 to 200 µs. */
+  bearerRefusalsPerSecond: 250,
+  /** Refusals after which a client is no longer one of those whom half of these are kept for. */
+  bearerClientRefusalsBurst: 20,
+  /** So many of them are forgiven it in a second. */
+  bearerClientRefusalsPerSecond: 5,
+  /** Clients whose refusals are counted; beyond that the one is forgotten whose last refusal is longest ago. */
+  bearerClientsMax: 4_096,
+  /** Headers of valid bearer tokens whose meaning is remembered. */
+  bearerHeadersMax: 64,
   /** Opaque tokens whose provider is being asked, above which further ones are refused as overload. */
   bearerIntrospectionsMax: 64,
   /** Logout tokens of providers being judged at once; more are refused as overload. */

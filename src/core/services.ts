@@ -89,8 +89,8 @@ export type PresentedToken = {
 /** A bearer token that was not accepted. */
 export type BearerRefusal = {
   readonly kind: 'refused';
-  /** `access_denied`: valid, but without a scope that its issuer must give. */
-  readonly code: 'invalid_token' | 'access_denied';
+  /** `access_denied`: valid, but without a scope that its issuer must give; `overloaded`: nobody has looked at it. */
+  readonly code: 'invalid_token' | 'access_denied' | 'overloaded';
   /** For the log; never holds anything from the token. */
   readonly reason: string;
   /** Public sentence, safe inside a quoted string. */
@@ -101,7 +101,12 @@ export type BearerRefusal = {
   readonly challenge?: string;
   /** For `DPoP-Nonce`: what the next proof has to hold. */
   readonly nonce?: string | undefined;
+  /** When to come again with it, for `overloaded`. */
+  readonly retryAfterS?: number;
 };
+
+/** From where a token came; read in the turn in which it is asked about. */
+export type BearerAsker = { readonly peer: Uint8Array; readonly forwardedFor: string };
 
 /** What became of a bearer token. */
 export type BearerResult = BearerCaller | BearerRefusal;
@@ -110,11 +115,11 @@ export type BearerResult = BearerCaller | BearerRefusal;
 export type BearerTokens = {
   /**
    * Who brings this token, as Bearer: one that is bound to a key is refused (R-089). Direct for remembered and malformed ones, else a promise.
-   * @throws overloaded if too many validations run; the promise rejects with `idp_unavailable` if keys are missing.
+   * The promise rejects with `idp_unavailable` if keys are missing.
    */
-  check(token: string): BearerResult | Promise<BearerResult>;
-  /** The same of a token that is bound to a key, with the proof of it. */
-  checkBound(presented: PresentedToken): BearerResult | Promise<BearerResult>;
+  check(token: string, asker: BearerAsker): BearerResult | Promise<BearerResult>;
+  /** The same of a token that is bound to a key, with the proof of it. @throws overloaded if too many proofs are remembered */
+  checkBound(presented: PresentedToken, asker: BearerAsker): BearerResult | Promise<BearerResult>;
 };
 
 /** A service's token, ready to be sent. */

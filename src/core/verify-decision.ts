@@ -32,12 +32,26 @@ export type Denial = {
   readonly allow: string;
   /** For `DPoP-Nonce`. */
   readonly nonce?: string | undefined;
+  /** For `Retry-After`. */
+  readonly retryAfterS?: number | undefined;
 };
 
 /** A bearer token that is not accepted, as verify's answer. */
 export function denyBearer(refusal: BearerRefusal, site: SiteRuntime, navigation: boolean): Denial {
-  const { code, reason, description, challenge = `, error_description="${description}"`, nonce } = refusal;
-  return { kind: 'deny', code, reason, site, navigation, expireCookie: false, challenge, allow: '', nonce };
+  const { code, reason, description, nonce, retryAfterS } = refusal;
+  const { challenge = `, error_description="${description}"` } = refusal;
+  return {
+    kind: 'deny',
+    code,
+    reason,
+    site,
+    navigation,
+    expireCookie: false,
+    challenge,
+    allow: '',
+    nonce,
+    retryAfterS,
+  };
 }
 
 /** Refuse. @param reason for the log. */

