@@ -16,6 +16,7 @@ import { L1 } from './core/l1.ts';
 import type { Logger } from './core/log.ts';
 import { createMetrics, type Metrics } from './core/metrics.ts';
 import { compileOriginRules, type OriginRules } from './core/origin.ts';
+import { createPace } from './core/pace.ts';
 import { compileReplies } from './core/problem.ts';
 import { createLocalLimiter, createSharedLimiter, type RateLimiter } from './core/rate-limit.ts';
 import { compileReturnTo } from './core/return-to.ts';
@@ -78,9 +79,10 @@ export function createParts(ground: Ground, previous?: Parts): Parts {
   const l1 = createL1(config, store);
   const live: Live = previous?.live ?? { store, l1, idps: [] };
   const metrics = previous?.app.metrics ?? createLiveMetrics(live, clock);
+  const pace = previous?.flows.pace ?? createPace();
   const idps = config.idps.map((idp) => {
     const same = previous?.idps.find((runtime) => isDeepStrictEqual(runtime.idp, idp));
-    return same ?? createIdp({ idp, clock, log, metrics });
+    return same ?? createIdp({ idp, clock, log, metrics, pace });
   });
   if (previous === undefined) live.idps = idps;
   const audit = createAudit(log);
@@ -99,7 +101,7 @@ export function createParts(ground: Ground, previous?: Parts): Parts {
   const denied = createDeniedLog(config.log.deniedPerSecond, clock);
   const binding = compileSessionBinding({ settings: config.session.binding, trusted, sessions, audit });
   const csrf = compileCsrfProofs(config, ring);
-  const shared = { config, sites, clock, log, metrics, replies, sessions, binding, returnTo, csrf };
+  const shared = { config, sites, clock, log, metrics, replies, sessions, binding, returnTo, csrf, pace };
   return {
     app: { ...shared, trusted, denied, audit, flight: { count: 0 } },
     flows: { ...shared, store, ring, audit, idps: byName(idps), ...grants, ...createFlowTools(ground, store, ring) },

@@ -37,6 +37,7 @@ import {
 export async function finishLogin(request: FlowRequest, idpName: string, services: FlowServices): Promise<Reply> {
   const { context, site } = request;
   refuseOddArrivals(request);
+  await services.pace();
   const params = parseCallback(
     getIdp(services, idpName).idp.responseMode === 'form_post' ? request.body : context.query,
   );

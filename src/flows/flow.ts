@@ -9,6 +9,7 @@ import type { Refresh } from '../core/freshness.ts';
 import { LIMITS } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
+import type { Pace } from '../core/pace.ts';
 import type { Replies } from '../core/problem.ts';
 import type { RateLimiter } from '../core/rate-limit.ts';
 import type { ReturnToCheck } from '../core/return-to.ts';
@@ -56,6 +57,8 @@ export type FlowServices = {
   readonly audit: Audit;
   readonly metrics: Metrics;
   readonly csrf: CsrfProofs;
+  /** Between the pieces of long work. */
+  readonly pace: Pace;
   /** How often one address may begin a login; undefined = as often as it likes. */
   readonly loginLimit: RateLimiter | undefined;
   /** undefined = nobody signs in with a password here. */

@@ -8,6 +8,7 @@ import { LIMITS } from '../core/limits.ts';
 import type { Logger } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { createOutbound, type OutboundFetch } from '../core/outbound.ts';
+import type { Pace } from '../core/pace.ts';
 import { compileClientAuth, presentsCertificate } from './client-auth.ts';
 import { withBreaker } from './idp-breaker.ts';
 import { createIdpKeys } from './idp-keys.ts';
@@ -47,6 +48,8 @@ export type IdpOptions = {
   readonly clock: Clock;
   readonly log: Logger;
   readonly metrics: Metrics;
+  /** Each answer is gone on with in a turn of its own. */
+  readonly pace: Pace;
 };
 
 const RETRY_FIRST_MS = 500;
@@ -64,7 +67,7 @@ export function createIdp(options: IdpOptions): IdpRuntime {
     bodyMaxBytes: LIMITS.idpResponseMaxBytes,
     ...idp.tls,
   });
-  const fetch = withoutOutages(withBreaker(measured(options, outbound.fetch), clock));
+  const fetch = paced(options.pace, withoutOutages(withBreaker(measured(options, outbound.fetch), clock)));
   const insecure = isLoopbackHttp(idp.issuer) || idp.backchannelUrl?.startsWith('http:') === true;
   const requestOptions = { [oauth.customFetch]: fetch, [oauth.allowInsecureRequests]: insecure };
   const source = createMetadataSource(options, requestOptions);
@@ -140,6 +143,14 @@ function createMetadataSource(options: IdpOptions, requestOptions: RequestOption
     clearTimeout(timer);
   };
   return { find: () => current, isReachable: () => failures === 0, stop };
+}
+
+function paced(pace: Pace, fetch: OutboundFetch): OutboundFetch {
+  return async (url, init) => {
+    const response = await fetch(url, init);
+    await pace();
+    return response;
+  };
 }
 
 /** A provider that is down or asks for a pause means the same to every caller, whatever its answer says. */

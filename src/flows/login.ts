@@ -21,6 +21,7 @@ import { beginTransaction, expireOldTransactions, sealTransaction, setTransactio
 export async function startLogin(request: FlowRequest, services: FlowServices, prompt?: 'create'): Promise<Reply> {
   const { context, site } = request;
   refuseNonNavigation(request);
+  await services.pace();
   const params = parseForm(context.query);
   const returnTo = chooseReturnTo(request, params, services);
   if (request.host !== site.loginHost) return moveToLoginHost(request, returnTo, params, services, prompt);

@@ -26,6 +26,7 @@ export async function openSession(
   services: FlowServices,
 ): Promise<{ readonly handle: string; readonly session: Session }> {
   try {
+    await services.pace();
     const created = await services.sessions.create(await newSession(request, runtime, tokens, startedAt, services));
     if (created === undefined) {
       services.audit('session_ended_by_tombstone', {
