@@ -154,7 +154,7 @@ async function prepare(ground: Ground, apps: Apps, generations: Generations): Pr
     commit() {
       log.level = config.log.level;
       const { app: services } = next.parts;
-      apps.public.replace(services, next.public);
+      apps.public.replace({ ...services, keepsFields: true }, next.public);
       const { verify, verifyH2 } = config.listen;
       if (verify !== undefined) apps.verify?.replace(verifyServicesOf(services, verify), next.verify);
       if (verifyH2 !== undefined) {
@@ -171,7 +171,7 @@ function createApps(first: Generation): Apps {
   const { app: services } = first.parts;
   const { verify, verifyH2, admin } = services.config.listen;
   return {
-    public: new App(services, first.public),
+    public: new App({ ...services, keepsFields: true }, first.public),
     verify: verify && new App(verifyServicesOf(services, verify), first.verify),
     verifyH2: verifyH2 && new Http2App(verifyServicesOf(services, verifyH2), first.verifyH2, verifyH2.tls),
     admin: admin && new App(services, first.admin, true),

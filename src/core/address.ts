@@ -4,6 +4,12 @@ import { LIMITS } from './limits.ts';
 /** True if an address (4 or 16 bytes, network order) lies in one of the compiled blocks. */
 export type AddressMatcher = (address: Uint8Array) => boolean;
 
+/**
+ * Which peers are trusted proxies. `all`: whoever can reach the listener is one, so that no peer is asked for its address
+ * before somebody needs it: reading it costs as much as ten headers.
+ */
+export type PeerTrust = AddressMatcher | 'all';
+
 type Block = { readonly bytes: Uint8Array; readonly bits: number };
 
 /**
@@ -18,9 +24,8 @@ export function parseAddress(text: string): Uint8Array | undefined {
 }
 
 /** Dotted or RFC 5952-like text of 4 or 16 bytes; mapped IPv4 is written as IPv4. */
-export function formatAddress(address: Uint8Array): string {
-  if (address.length === 4) return `${address[0]}.${address[1]}.${address[2]}.${address[3]}`;
-  const bytes = normalise(address);
+export function formatAddress(bytes: Uint8Array): string {
+  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
   if (isMapped(bytes)) return bytes.subarray(12).join('.');
   const groups: string[] = [];
   for (let i = 0; i < 16; i += 2) groups.push((((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0)).toString(16));

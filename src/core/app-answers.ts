@@ -23,6 +23,8 @@ export type AppServices = RequestLogServices & {
   readonly flight: Flight;
   /** Which peers of the listener are trusted proxies, where that is known of all of them at start. */
   readonly peers?: 'all';
+  /** The listener passes headers on: contexts keep all of them. */
+  readonly keepsFields?: boolean;
 };
 
 /** Where a request arrived: the site of the host that the browser used, and that host's canonical text. */
@@ -130,13 +132,14 @@ export abstract class Answers<E extends BaseExchange> {
 }
 
 /** A reader with the bounds of a configuration. */
-export function createReader({ config, trusted, peers, clock }: AppServices): ContextReader {
+export function createReader({ config, trusted, peers, clock, keepsFields = false }: AppServices): ContextReader {
   return createContextReader({
     // Access lines are written after the answer, when its connection cannot be asked any more.
     trusted: peers === 'all' && config.log.access === 'none' ? peers : trusted,
     clock,
     csrfHeader: config.csrf.header.toLowerCase(),
     targetMaxBytes: config.limits.targetBytes,
+    keepsFields,
   });
 }
 

@@ -24,8 +24,8 @@ export type Call = {
   readonly timeouts: ServiceTimeouts;
   /** Begins with one `/`. */
   readonly target: string;
-  /** Name, value, name, value, … */
-  readonly headers: string[];
+  /** Header lines, each with its CRLF. */
+  readonly lines: string;
   readonly upload: Upload | undefined;
   readonly response: ResponseRules;
   /** Of a token that is bound to a key; undefined = it is not. */

@@ -1,7 +1,7 @@
 import type { HttpResponse } from 'uWebSockets.js';
 import { STATUS_CODES } from 'node:http';
 import type { Call } from './call.ts';
-import type { Field } from './response-headers.ts';
+import type { ResponseHead } from './response-headers.ts';
 
 /**
  * The native core cannot end a head before the body begins. A browser waits for the head of an event stream, and an
@@ -10,18 +10,32 @@ import type { Field } from './response-headers.ts';
 const EMPTY_LINE = Buffer.from('\n');
 const EVENT_STREAM_OPEN_MS = 50;
 
+/** A body that came whole goes out in one call with its head, whether or not the socket takes it at once. */
+const WHOLE_MAX_BYTES = 16_384;
+
+/** Where an answer comes from. */
+export type DownloadSource = {
+  /** The client takes bytes again. */
+  resume(): void;
+  /** The client took none for the service's idle limit. */
+  onStalled(error: Error): void;
+};
+
+type Head = Exclude<ResponseHead, { readonly problem: string }>;
+
 /**
  * A service's answer on its way to the client, with back-pressure (D-33). The head is written together with the first
  * bytes of the body, so that a service that dies between them still gets a clean error answer.
  */
 export class Download {
   readonly #call: Call;
-  readonly #resume: () => void;
-  readonly #stalled: (error: Error) => void;
+  readonly #source: DownloadSource;
   #status = 0;
-  #fields: readonly Field[] = [];
+  #head: Head | undefined;
   /** Declared length of the body; -1 = chunked. */
   #total = -1;
+  /** Bytes of a body of declared length that have come so far. */
+  #passed = 0;
   #isHeadWritten = false;
   #isListening = false;
   #closeAfter = false;
@@ -32,28 +46,23 @@ export class Download {
   #stallTimer: NodeJS.Timeout | undefined;
   #openTimer: NodeJS.Timeout | undefined;
 
-  /**
-   * @param resume called when the client takes bytes again.
-   * @param stalled called when it took none for the service's idle limit.
-   */
-  constructor(call: Call, resume: () => void, stalled: (error: Error) => void) {
+  constructor(call: Call, source: DownloadSource) {
     this.#call = call;
-    this.#resume = resume;
-    this.#stalled = stalled;
+    this.#source = source;
   }
 
-  /** Take the head; nothing is written yet. @returns true for an event stream. */
-  begin(status: number, fields: readonly Field[], contentLength: number): boolean {
+  /** Take the head; nothing is written yet. @param contentLength -1 = none declared. @returns true for an event stream. */
+  begin(status: number, head: Head, contentLength: number): boolean {
     const { app, exchange, upload } = this.#call;
     this.#status = status;
-    this.#fields = fields;
+    this.#head = head;
     this.#bodiless = exchange.context.method === 'HEAD' || status === 204 || status === 304;
     // What follows a chunked or unread body on the connection must not be taken for a request (SECURITY §3.5).
     const isUnread = upload?.complete === false;
     this.#closeAfter = exchange.context.chunked || isUnread || app.isClosing;
     // With a length the last byte ends the answer at once, and reading must go on before: see `end`.
     this.#total = isUnread && !this.#bodiless ? -1 : contentLength;
-    if (this.#bodiless || this.#total !== -1 || !isEventStream(fields)) return false;
+    if (this.#bodiless || this.#total !== -1 || !head.isEvents) return false;
     this.#openTimer = setTimeout(() => this.write(EMPTY_LINE), EVENT_STREAM_OPEN_MS);
     return true;
   }
@@ -66,13 +75,17 @@ export class Download {
     let ok = true;
     let done = false;
     res.cork(() => {
+      const isWhole = !this.#isHeadWritten && chunk.byteLength === this.#total && !this.#closeAfter;
       this.#writeHead(this.#closeAfter);
-      if (this.#total === -1) {
-        ok = res.write(chunk);
-        return;
+      if (isWhole && chunk.byteLength <= WHOLE_MAX_BYTES) {
+        res.end(chunk);
+        done = true;
+      } else if (this.#total === -1) ok = res.write(chunk);
+      else {
+        this.#pendingAt = this.#passed;
+        this.#passed += chunk.byteLength;
+        [ok, done] = res.tryEnd(chunk, this.#total);
       }
-      this.#pendingAt = res.getWriteOffset();
-      [ok, done] = res.tryEnd(chunk, this.#total);
     });
     if (done) this.#finish();
     // The bytes are gone after this call.
@@ -119,7 +132,7 @@ export class Download {
     if (this.#isHeadWritten) return;
     this.#isHeadWritten = true;
     clearTimeout(this.#openTimer);
-    writeFields(this.#call.exchange.res, this.#status, this.#fields, announcesClose);
+    writeHead(this.#call.exchange.res, this.#status, this.#head as Head, announcesClose);
   }
 
   /** The native call takes no length as "none" only if it gets no arguments at all. */
@@ -137,7 +150,7 @@ export class Download {
   #wait(rest: Uint8Array | undefined): void {
     this.#pending = rest;
     const { bodyIdleMs } = this.#call.timeouts;
-    this.#stallTimer = setTimeout(() => this.#stalled(new Error('the client takes nothing')), bodyIdleMs);
+    this.#stallTimer = setTimeout(() => this.#source.onStalled(new Error('the client takes nothing')), bodyIdleMs);
     if (this.#isListening) return;
     this.#isListening = true;
     this.#call.exchange.res.onWritable((offset) => this.#drain(offset));
@@ -160,7 +173,7 @@ export class Download {
       }
       this.#pending = undefined;
     }
-    this.#resume();
+    this.#source.resume();
     return true;
   }
 
@@ -177,25 +190,9 @@ export class Download {
   }
 }
 
-/**
- * A native call for each header costs more than all else that is done for it: text goes out as one block, line ends
- * included, behind the name of the first. Names and values were checked when the answer was filtered.
- */
-function writeFields(res: HttpResponse, status: number, fields: readonly Field[], announcesClose: boolean): void {
-  res.writeStatus(`${status} ${STATUS_CODES[status] ?? 'Unnamed'}`);
-  let first = '';
-  let block = '';
-  for (const [name, value] of fields) {
-    if (typeof value !== 'string') res.writeHeader(name, value);
-    else if (first === '') [first, block] = [name, value];
-    else block += `\r\n${name}: ${value}`;
-  }
-  if (announcesClose) block += first === '' ? 'close' : '\r\nconnection: close';
-  if (block !== '' || first !== '') res.writeHeader(first === '' ? 'connection' : first, block);
-}
-
-function isEventStream(fields: readonly Field[]): boolean {
-  const type = fields.find(([name]) => name === 'content-type')?.[1];
-  const isEncoded = fields.some(([name]) => name === 'content-encoding');
-  return typeof type === 'string' && type.toLowerCase().startsWith('text/event-stream') && !isEncoded;
+/** Names and values were checked when the answer was filtered. A status that is not written is 200. */
+function writeHead(res: HttpResponse, status: number, { block, bytes }: Head, announcesClose: boolean): void {
+  if (status !== 200) res.writeStatus(`${status} ${STATUS_CODES[status] ?? 'Unnamed'}`);
+  for (const [name, value] of bytes) res.writeHeader(name, value);
+  res.writeHeader('vary', announcesClose ? `${block}\r\nconnection: close` : block);
 }

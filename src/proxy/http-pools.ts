@@ -184,29 +184,26 @@ class ServiceQueue implements ServiceRuntime {
   }
 
   #admit(waiter: Waiter, target: Target): void {
-    const { isSocket } = waiter;
     const isProbe = target.health.start(this.#clock.now());
-    if (isSocket) target.sockets += 1;
+    if (waiter.isSocket) target.sockets += 1;
     else target.active += 1;
-    waiter.run({
-      target,
-      report: (outcome) => this.#note(target, outcome),
-      release: () => {
-        if (isSocket) target.sockets -= 1;
-        else target.active -= 1;
-        if (isProbe) target.health.probeEnded();
-        this.#serve();
-      },
-    });
+    waiter.run(new HeldPlace(target, waiter.isSocket, isProbe, this));
   }
 
-  #note({ health }: Target, outcome: Outcome): void {
+  /** A place was given back. */
+  onReleased(): void {
+    this.#serve();
+  }
+
+  /** What became of a request. */
+  note({ health }: Target, outcome: Outcome): void {
     if (outcome === 'answered') health.succeeded();
     else if (outcome === 'unreachable' || this.service.health !== undefined) health.failed(this.#clock.now());
   }
 
   /** Whoever waits gets what is free. */
   #serve(): void {
+    if (this.#queue.size === 0) return;
     for (const waiter of this.#queue) {
       let target: Target | undefined;
       try {
@@ -235,6 +232,34 @@ class ServiceQueue implements ServiceRuntime {
 
   #unreachable(code: string): SallyportError {
     return new SallyportError('service_connect_failed', { detail: `${this.service.name} ${code}` });
+  }
+}
+
+/** A place that was given to somebody. */
+class HeldPlace implements Place {
+  readonly target: Target;
+  readonly #isSocket: boolean;
+  /** It tries an address that was given up on. */
+  readonly #isProbe: boolean;
+  readonly #queue: ServiceQueue;
+
+  constructor(target: Target, isSocket: boolean, isProbe: boolean, queue: ServiceQueue) {
+    this.target = target;
+    this.#isSocket = isSocket;
+    this.#isProbe = isProbe;
+    this.#queue = queue;
+  }
+
+  report(outcome: Outcome): void {
+    this.#queue.note(this.target, outcome);
+  }
+
+  release(): void {
+    const { target } = this;
+    if (this.#isSocket) target.sockets -= 1;
+    else target.active -= 1;
+    if (this.#isProbe) target.health.probeEnded();
+    this.#queue.onReleased();
   }
 }
 

@@ -1,7 +1,7 @@
 import { isSallyportError, SallyportError } from '../core/errors.ts';
 import type { AnswerHead } from './answer-head.ts';
 import type { Call } from './call.ts';
-import { Download } from './download.ts';
+import { Download, type DownloadSource } from './download.ts';
 import type { Place, Waiter } from './http-pools.ts';
 import type { Target } from './http-targets.ts';
 import type { Seat } from './live-sessions.ts';
@@ -32,12 +32,12 @@ export function forward(call: Call): void {
 }
 
 /** One request under way to a service: what connection and client tell of it. */
-class Forwarding implements Outgoing, Waiter, LongAnswer {
+class Forwarding implements Outgoing, Waiter, DownloadSource, LongAnswer {
   readonly isSocket = false;
   avoid: Target | undefined;
   readonly method: string;
   readonly target: string;
-  headers: readonly string[];
+  lines: string;
   readonly upload: Upload | undefined;
   readonly contentLength: number;
   readonly headersMs: number;
@@ -62,22 +62,18 @@ class Forwarding implements Outgoing, Waiter, LongAnswer {
   #settled = false;
 
   constructor(call: Call) {
-    const { exchange, upload, headers, target, service, timeouts } = call;
+    const { exchange, upload, lines, target, service, timeouts } = call;
     const { method, contentLength } = exchange.context;
     this.call = call;
     this.method = method;
     this.target = target;
-    this.headers = headers;
+    this.lines = lines;
     this.upload = upload;
     this.contentLength = contentLength;
     this.headersMs = timeouts.headersMs;
     this.bodyIdleMs = timeouts.bodyIdleMs;
     this.#retries = IDEMPOTENT.has(method) ? service.service.retries : 0;
-    this.#download = new Download(
-      call,
-      () => this.wire?.resume(),
-      (error) => this.#dropClient(error),
-    );
+    this.#download = new Download(call, this);
   }
 
   start(): void {
@@ -98,9 +94,9 @@ class Forwarding implements Outgoing, Waiter, LongAnswer {
   run(place: Place): void {
     clearTimeout(this.#startTimer);
     this.#place = place;
-    const { headers, proofs, service, timeouts } = this.call;
+    const { lines, proofs, service, timeouts } = this.call;
     // Each sending has a proof of its own.
-    if (proofs !== undefined) this.headers = [...headers, 'dpop', proofs.make(place.target.origin)];
+    if (proofs !== undefined) this.lines = `${lines}dpop: ${proofs.make(place.target.origin)}\r\n`;
     place.target.connections.send(this);
     // The connection has the deadline of the service's most patient route.
     if (timeouts.connectMs === service.connectMs) return;
@@ -137,7 +133,7 @@ class Forwarding implements Outgoing, Waiter, LongAnswer {
     }
     this.hasHead = true;
     this.#place?.report('answered');
-    if (this.#download.begin(status, filtered.fields, head.contentLength)) this.call.longAnswers.watch(this);
+    if (this.#download.begin(status, filtered, head.contentLength)) this.call.longAnswers.watch(this);
   }
 
   onData(part: Buffer): boolean {
@@ -216,6 +212,14 @@ class Forwarding implements Outgoing, Waiter, LongAnswer {
         new SallyportError('service_unavailable', { detail: `no free connection to ${name}`, retryAfterS: 1 }),
       );
     }, timeouts.headersMs);
+  }
+
+  resume(): void {
+    this.wire?.resume();
+  }
+
+  onStalled(error: Error): void {
+    this.#dropClient(error);
   }
 
   /** The client left or takes nothing; the service may have finished long ago. */

@@ -14,8 +14,8 @@ export type Outgoing = {
   readonly method: string;
   /** Path and query, sent as they are. */
   readonly target: string;
-  /** Name, value, name, value, …; without Host, Connection and what frames the body. */
-  readonly headers: readonly string[];
+  /** Header lines, each with its CRLF; without Host, Connection and what frames the body. */
+  readonly lines: string;
   readonly upload: Upload | undefined;
   /** Declared length of the body; -1 = none declared: it is sent in chunks. */
   readonly contentLength: number;
@@ -35,22 +35,15 @@ export type Outgoing = {
   onFail(error: Error): void;
 };
 
-/** Anything but visible characters, blanks, tabs and bytes above ASCII (RFC 9110 §5.5). */
-const NO_VALUE = /[^\t\x20-\x7e\x80-\xff]/;
 const NO_TARGET = /[^\x21-\x7e\x80-\xff]/;
 
 /**
  * The head of a request, without what frames its body and without the empty line.
  * @param host value of Host.
- * @throws TypeError for what cannot be written: a defect of ours, because everything was checked where it came in.
+ * @throws TypeError for a target that cannot be written: a defect of ours, because it was checked where it came in.
  */
-export function requestHead({ method, target, headers }: Outgoing, host: string, keepsAlive: boolean): string {
+export function requestHead({ method, target, lines }: Outgoing, host: string, keepsAlive: boolean): string {
   if (target[0] !== '/' || NO_TARGET.test(target)) throw new TypeError('a request target cannot be written');
-  let head = `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\nconnection: ${keepsAlive ? 'keep-alive' : 'close'}\r\n`;
-  for (let i = 0; i < headers.length; i += 2) {
-    const value = headers[i + 1] as string;
-    if (NO_VALUE.test(value)) throw new TypeError(`the value of ${headers[i]} cannot be written`);
-    head += `${headers[i]}: ${value}\r\n`;
-  }
-  return head;
+  const connection = keepsAlive ? 'keep-alive' : 'close';
+  return `${method} ${target} HTTP/1.1\r\nhost: ${host}\r\nconnection: ${connection}\r\n${lines}`;
 }

@@ -1,18 +1,15 @@
 import type { HttpRequest } from 'uWebSockets.js';
 import type { App } from '../core/app.ts';
 import type { Exchange } from '../core/app-exchange.ts';
-import { clientIpOf } from '../core/app-log.ts';
 import type { Route } from '../core/config/types.ts';
 import type { ServiceTimeouts } from '../core/config/types-service.ts';
 import { createDpopNonces, type DpopNonces } from '../core/dpop-nonces.ts';
 import { SallyportError } from '../core/errors.ts';
-import type { HeaderList } from '../core/header-list.ts';
 import type { Logger } from '../core/log.ts';
 import type { Metrics } from '../core/metrics.ts';
 import { compileOriginRules, isPreflight, type OriginRules } from '../core/origin.ts';
 import type { Replies } from '../core/problem.ts';
 import type { CompiledRoute } from '../core/routes.ts';
-import type { ServiceToken, Session } from '../core/services.ts';
 import type { StoreChanges } from '../core/store.ts';
 import type { TokenCookies } from '../core/token-cookies.ts';
 import type { VerifyServices } from '../core/verify.ts';
@@ -23,14 +20,15 @@ import { forward } from './http.ts';
 import { createServiceTable, type ServiceRuntime, type ServiceTable } from './http-pools.ts';
 import { LiveSessions } from './live-sessions.ts';
 import { LongAnswers } from './long-answers.ts';
+import { compileOwnHeaders, type OwnHeadersMaker } from './own-headers.ts';
 import { preflightHeaders } from './preflight.ts';
 import { RequestProofs } from './proof.ts';
 import { compileLimitedAuthorize, type LimitedAuthorize } from './rate.ts';
 import {
   type ClientHeaders,
   compileRequestHeaders,
+  fieldLines,
   finishHeaders,
-  type OwnHeaders,
   type RequestHeaderRules,
 } from './request-headers.ts';
 import { compileResponseRules, type ResponseRulesMaker } from './response-rules.ts';
@@ -77,18 +75,11 @@ type Parts = {
   readonly responseRules: ResponseRulesMaker;
   /** For parts of request bodies. */
   readonly chunkBuffers: ChunkBuffers;
-  /** Identity headers that hold the access token, in lower case. */
-  readonly tokenHeaders: ReadonlySet<string>;
-  /** Other headers than Authorization hold it as well. */
-  readonly copiesToken: boolean;
-  /** Identity headers for services, by those of the session. */
-  readonly identity: Readonly<Record<'withToken' | 'withoutToken', WeakMap<HeaderList, readonly string[]>>>;
+  readonly describe: OwnHeadersMaker;
 };
 
 /** What a route's requests are sent with. */
 type Plan = { readonly service: ServiceRuntime; readonly timeouts: ServiceTimeouts };
-
-type Pass = Extract<Verdict, { kind: 'pass' }>;
 
 /** A request with everything that had to be read of it in its first turn. */
 type Inbound = {
@@ -100,14 +91,9 @@ type Inbound = {
   readonly upload: Upload | undefined;
 };
 
-const NO_HEADERS: readonly string[] = [];
-
 /** Compile the proxy of a configuration (SPEC §8). */
 export function createProxy(services: ProxyServices): Proxy {
   const { config, identity } = services;
-  const tokenHeaders = config.identityHeaders
-    .filter(({ source }) => source.kind === 'token')
-    .map(({ name }) => name.toLowerCase());
   const origin = compileOriginRules(config);
   const table = createServiceTable({ ...config, clock: services.clock, log: services.log });
   const { limits, session } = config;
@@ -123,9 +109,7 @@ export function createProxy(services: ProxyServices): Proxy {
     requestHeaders: compileRequestHeaders(config, identity.names),
     responseRules: compileResponseRules({ origin, replies: services.replies, isOwnCookie: compileOwnCookies(config) }),
     chunkBuffers: new ChunkBuffers(),
-    tokenHeaders: new Set(['authorization', ...tokenHeaders]),
-    copiesToken: tokenHeaders.some((name) => name !== 'authorization'),
-    identity: { withToken: new WeakMap(), withoutToken: new WeakMap() },
+    describe: compileOwnHeaders(services),
   };
   const webSockets = createWebSockets({
     ...services,
@@ -133,7 +117,7 @@ export function createProxy(services: ProxyServices): Proxy {
     nonces: parts.nonces,
     sessions: live,
     authorize: parts.authorize,
-    describe: (asked, verdict) => describe(parts, asked, verdict),
+    describe: parts.describe,
   });
   return {
     handle: (app, exchange, req, path) => handle(parts, webSockets, app, exchange, req, path),
@@ -177,8 +161,8 @@ function handle(
   if (context.webSocketKey !== '' || context.upgrade.toLowerCase().includes('websocket')) {
     throw new SallyportError('bad_request', { detail: 'a WebSocket handshake on an HTTP route' });
   }
-  // Read and register before the first await: the native request is gone afterwards.
-  const headers = parts.requestHeaders.read(req);
+  const headers = parts.requestHeaders.read(context.fields);
+  // Registered before the first await: what arrives later is dropped otherwise.
   const limits = { maxBytes: route.route.bodyMaxBytes, idleMs: plan.timeouts.bodyIdleMs };
   const upload = openUpload(exchange, limits, parts.chunkBuffers);
   const inbound: Inbound = { app, exchange, asked, plan, headers, upload };
@@ -249,52 +233,8 @@ function proceed(parts: Parts, inbound: Inbound, verdict: Verdict, cookies: read
     timeouts,
     upload,
     target,
-    headers: finishHeaders(headers, describe(parts, asked, verdict)),
+    lines: fieldLines(finishHeaders(headers, parts.describe(asked, verdict))),
     response: parts.responseRules(asked, service, cookies),
     proofs: proofs && new RequestProofs(proofs, parts.nonces, context.method, target),
   });
-}
-
-/** What the service is told: who asks, from where, with which token. */
-function describe(parts: Parts, { context, site, host, route }: Asked, { session, token }: Pass): OwnHeaders {
-  return {
-    clientIp: clientIpOf(parts.services, context),
-    host,
-    scheme: site.scheme,
-    requestId: context.requestId,
-    identity: identityOf(parts, route, session, token),
-    authorization: token === undefined ? '' : token.authorization,
-    tokenCookie: token?.proofs === undefined ? (parts.services.tokenCookies?.name ?? '') : '',
-  };
-}
-
-/** The list of a session is made once for as long as it is remembered. */
-function identityOf(
-  parts: Parts,
-  route: CompiledRoute,
-  session: Session | undefined,
-  token: ServiceToken | undefined,
-): readonly string[] {
-  if (session === undefined || !route.route.identityHeaders) return NO_HEADERS;
-  const usesToken = token !== undefined && token.authorization !== '';
-  const headers = usesToken && parts.copiesToken ? token.headersWith(session.headers) : session.headers;
-  const known = parts.identity[usesToken ? 'withToken' : 'withoutToken'];
-  let list = known.get(headers);
-  if (list === undefined) {
-    list = selectIdentity(parts, headers, usesToken);
-    known.set(headers, list);
-  }
-  return list;
-}
-
-/** Authorization is written once, last; other copies of the token go only where the token itself goes. */
-function selectIdentity(parts: Parts, { pairs }: HeaderList, usesToken: boolean): readonly string[] {
-  const list: string[] = [];
-  for (let i = 0; i < pairs.length; i += 2) {
-    const name = (pairs[i] as string).toLowerCase();
-    const isToken = parts.tokenHeaders.has(name);
-    if (name === 'authorization' || (isToken && !usesToken)) continue;
-    list.push(name, pairs[i + 1] as string);
-  }
-  return list;
 }

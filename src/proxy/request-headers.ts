@@ -1,4 +1,3 @@
-import type { HttpRequest } from 'uWebSockets.js';
 import type { Config } from '../core/config/types.ts';
 import { SallyportError } from '../core/errors.ts';
 import { foldName } from '../core/folded-names.ts';
@@ -31,8 +30,8 @@ export type OwnHeaders = {
 
 /** The rules of a configuration, compiled. */
 export type RequestHeaderRules = {
-  /** Read the native request once, in its own turn; leave out everything that must not reach a service. */
-  read(req: Pick<HttpRequest, 'forEach'>): ClientHeaders;
+  /** Leave out everything that must not reach a service. @param fields as they came, see RequestContext. */
+  read(fields: readonly string[]): ClientHeaders;
   /** True for a name that never reaches a service, in any spelling. */
   isRefused(name: string): boolean;
 };
@@ -94,7 +93,7 @@ export function compileRequestHeaders(
     return REFUSED.has(lower) || REFUSED_FAMILIES.test(lower) || identity.has(lower);
   }, NAMES_REMEMBERED);
   const makeTrace = createTraceMaker();
-  return { isRefused, read: (req) => readClientHeaders(req, { isRefused, isOwnCookie, makeTrace }) };
+  return { isRefused, read: (fields) => readClientHeaders(fields, { isRefused, isOwnCookie, makeTrace }) };
 }
 
 type Reading = {
@@ -103,25 +102,24 @@ type Reading = {
   readonly makeTrace: TraceMaker;
 };
 
-function readClientHeaders(
-  req: Pick<HttpRequest, 'forEach'>,
-  { isRefused, isOwnCookie, makeTrace }: Reading,
-): ClientHeaders {
+function readClientHeaders(fields: readonly string[], { isRefused, isOwnCookie, makeTrace }: Reading): ClientHeaders {
   const passed: string[] = [];
   let nominated: Set<string> | undefined;
   let cookie = '';
   let traceparent = '';
   let tracestate = '';
-  req.forEach((name, value) => {
+  for (let i = 0; i < fields.length; i += 2) {
+    const name = fields[i] as string;
+    const value = fields[i + 1] as string;
     if (name === 'connection') {
       nominated ??= new Set();
       addNominated(nominated, value);
     } else if (name === 'cookie') cookie = cookie === '' ? value : `${cookie}; ${value}`;
     else if (name === 'traceparent') traceparent = traceparent === '' ? value : 'repeated';
     else if (name === 'tracestate') tracestate = tracestate === '' ? value : `${tracestate},${value}`;
-    else if (name === 'accept-encoding' && !KNOWN_ENCODINGS.test(value)) return;
-    else if (!isRefused(name)) passed.push(name, fieldValue(name, value));
-  });
+    else if (isRefused(name) || (name === 'accept-encoding' && !KNOWN_ENCODINGS.test(value))) continue;
+    else passed.push(name, fieldValue(name, value));
+  }
   const list = nominated === undefined ? passed : withoutNominated(passed, nominated);
   const others = foreignCookies(cookie, isOwnCookie);
   if (others !== '' && nominated?.has('cookie') !== true) list.push('cookie', fieldValue('cookie', others));
@@ -186,6 +184,16 @@ function fieldValue(name: string, value: string): string {
     throw new SallyportError('bad_request', { detail: `the value of ${name} holds bytes that cannot be forwarded` });
   }
   return Buffer.from(value, 'utf8').toString('latin1');
+}
+
+/**
+ * A list as lines of a head. Values were checked where they came in: those of a client when they were read, identities
+ * and tokens once for as long as they are remembered; the others are of our making.
+ */
+export function fieldLines(list: readonly string[]): string {
+  let lines = '';
+  for (let i = 0; i < list.length; i += 2) lines += `${list[i]}: ${list[i + 1]}\r\n`;
+  return lines;
 }
 
 /** Complete the list of a request: ours come last, after everything nominated is gone (SECURITY §4.1). */

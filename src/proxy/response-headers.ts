@@ -2,15 +2,20 @@ import { createMemo } from '../core/memo.ts';
 import type { OwnCookieTest } from './cookie-names.ts';
 import { addNominated, HOP_BY_HOP, NAMES_REMEMBERED } from './header-names.ts';
 
-/** One field of an answer; the value as bytes where it holds more than ASCII. */
-export type Field = readonly [name: string, value: string | Uint8Array];
-
 /** A service's head, fit to be sent to the client; or why it is not. */
 export type ResponseHead =
   | {
-      readonly fields: readonly Field[];
+      /**
+       * The value of `vary`, and behind it a line for each other field: one native call for all of them, where a call
+       * for each costs more than all else that is done for it.
+       */
+      readonly block: string;
+      /** Fields whose values hold more than ASCII. */
+      readonly bytes: readonly (readonly [name: string, value: Uint8Array])[];
       /** -1 = not declared. */
       readonly contentLength: number;
+      /** A stream of events that nobody has compressed. */
+      readonly isEvents: boolean;
     }
   | { readonly problem: string };
 
@@ -21,8 +26,8 @@ export type ResponseRules = {
   readonly fate: ResponseFate;
   /** What the answer depends on by our own doing; the service's is added. */
   readonly vary: string;
-  /** CORS, HSTS and request id. */
-  readonly own: readonly (readonly [string, string])[];
+  /** CORS, HSTS, request id and cookies of ours: lines, each with its CRLF before it. */
+  readonly own: string;
   /** Public text for an absolute address of the service, or undefined if it is not one. */
   publicLocation(location: string): string | undefined;
 };
@@ -59,7 +64,9 @@ const CACHING: ReadonlySet<string> = new Set([
   'cdn-cache-control',
 ]);
 const FIELDS_MAX = 256;
-const NO_STORE: Field = ['cache-control', 'no-store'];
+const NO_STORE = '\r\ncache-control: no-store';
+const NO_BYTES: readonly [string, Uint8Array][] = [];
+const EVENTS = 'text/event-stream';
 const PLAIN_VALUE = /^[\t\x20-\x7e]*$/;
 const KINDS: ReadonlyMap<string, Kind> = new Map([
   ['connection', 'connection'],
@@ -80,7 +87,10 @@ export function filterResponse(raw: readonly string[], rules: ResponseRules): Re
   if (raw.length > FIELDS_MAX * 2) return { problem: 'too many header fields' };
   const { fate } = rules;
   const nominated = nominatedBy(raw, fate);
-  const fields: Field[] = [];
+  let bytes = NO_BYTES;
+  let lines = '';
+  let type = '';
+  let isEncoded = false;
   let vary = rules.vary;
   let contentLength = -1;
   for (let i = 0; i < raw.length; i += 2) {
@@ -96,13 +106,17 @@ export function filterResponse(raw: readonly string[], rules: ResponseRules): Re
       if (value.toLowerCase() !== 'chunked') return { problem: 'transfer-encoding' };
     } else if (kind === 'vary') vary = joinVary(vary, value);
     else if (nominated?.has(name) !== true && passes(kind, value, rules)) {
-      fields.push([name, (kind === 'address' ? rules.publicLocation(value) : undefined) ?? asWritable(value, isPlain)]);
+      if (name === 'content-type') type = value;
+      else if (name === 'content-encoding') isEncoded = true;
+      const written = (kind === 'address' ? rules.publicLocation(value) : undefined) ?? value;
+      if (isPlain || written !== value) lines += `\r\n${name}: ${written}`;
+      // The native core would write this text as UTF-8.
+      else bytes = [...bytes, [name, Uint8Array.from(Buffer.from(value, 'latin1'))]];
     }
   }
-  if (rules.cacheControl === 'no-store') fields.push(NO_STORE);
-  for (const field of rules.own) fields.push(field);
-  fields.push(['vary', vary]);
-  return { fields, contentLength };
+  const isEvents = !isEncoded && type.length >= EVENTS.length && type.toLowerCase().startsWith(EVENTS);
+  const block = vary + lines + (rules.cacheControl === 'no-store' ? NO_STORE : '') + rules.own;
+  return { block, bytes, contentLength, isEvents };
 }
 
 /** What becomes of a field, by its name alone. */
@@ -151,11 +165,6 @@ function passes(kind: Kind, value: string, rules: ResponseRules): boolean {
   if (kind === 'dropped' || kind === 'connection') return false;
   if (kind === 'caching') return rules.cacheControl !== 'no-store';
   return kind !== 'cookie' || isForeignCookie(value, rules.isOwnCookie);
-}
-
-/** Text beyond ASCII is copied as bytes: the native core would write it as UTF-8. */
-function asWritable(value: string, isPlain: boolean): string | Uint8Array {
-  return isPlain ? value : Uint8Array.from(Buffer.from(value, 'latin1'));
 }
 
 /**

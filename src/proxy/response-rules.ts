@@ -1,5 +1,7 @@
-import type { OriginRules } from '../core/origin.ts';
+import type { HeaderPairs, OriginRules } from '../core/origin.ts';
 import type { Replies } from '../core/problem.ts';
+import type { CompiledRoute } from '../core/routes.ts';
+import type { SiteRuntime } from '../core/sites.ts';
 import type { Asked } from './authorize.ts';
 import type { OwnCookieTest } from './cookie-names.ts';
 import type { ServiceRuntime } from './http-pools.ts';
@@ -23,23 +25,56 @@ export function compileResponseRules({
   readonly isOwnCookie: OwnCookieTest;
 }): ResponseRulesMaker {
   const fate = createResponseFate();
-  return ({ context, site, route }, service, cookies) => {
-    const { cacheControl, auth, rewrite } = route.route;
-    let vary = auth === 'none' ? '' : 'cookie';
-    const own: (readonly [string, string])[] = [['x-request-id', context.requestId]];
-    for (const field of replies.commonHeaders(site)) if (field[0] === 'strict-transport-security') own.push(field);
-    for (const field of origin.corsHeaders(site, context.origin)) {
-      if (field[0] === 'vary') vary = joinVary(vary, field[1]);
-      else own.push(field);
+  const plans = new WeakMap<CompiledRoute, RoutePlan>();
+  const planOf = (route: CompiledRoute, service: ServiceRuntime): RoutePlan => {
+    let plan = plans.get(route);
+    if (plan === undefined) {
+      plan = compileRoute(route, service, origin.corsHeaders(undefined, ''));
+      plans.set(route, plan);
     }
-    for (const value of cookies) own.push(['set-cookie', value]);
+    return plan;
+  };
+  const hsts = new WeakMap<SiteRuntime, string>();
+  const hstsOf = (site: SiteRuntime): string => {
+    let lines = hsts.get(site);
+    if (lines === undefined) {
+      lines = linesOf(replies.commonHeaders(site).filter(([name]) => name === 'strict-transport-security'));
+      hsts.set(site, lines);
+    }
+    return lines;
+  };
+  return ({ context, site, route }, service, cookies) => {
+    const { cacheControl, vary, publicLocation } = planOf(route, service);
+    let own = `\r\nx-request-id: ${context.requestId}${hstsOf(site)}`;
+    if (context.origin !== '') {
+      own += linesOf(origin.corsHeaders(site, context.origin).filter(([name]) => name !== 'vary'));
+    }
+    for (const value of cookies) own += `\r\nset-cookie: ${value}`;
     return {
       isOwnCookie,
       fate,
       cacheControl: cookies.length > 0 ? 'no-store' : cacheControl,
       vary,
       own,
-      publicLocation: (location) => publicLocation(location, service.service.urls, rewrite),
+      publicLocation,
     };
   };
+}
+
+/** What is the same in all answers of a route. */
+type RoutePlan = Pick<ResponseRules, 'cacheControl' | 'vary' | 'publicLocation'>;
+
+/** @param cors of a request without an origin: what answers depend on does not change with it. */
+function compileRoute({ route }: CompiledRoute, { service }: ServiceRuntime, cors: HeaderPairs): RoutePlan {
+  const { cacheControl, auth, rewrite } = route;
+  const dependsOn = cors.filter(([name]) => name === 'vary').map(([, value]) => value);
+  return {
+    cacheControl,
+    vary: dependsOn.reduce((list, line) => joinVary(list, line), auth === 'none' ? '' : 'cookie'),
+    publicLocation: (location) => publicLocation(location, service.urls, rewrite),
+  };
+}
+
+function linesOf(pairs: HeaderPairs): string {
+  return pairs.map(([name, value]) => `\r\n${name}: ${value}`).join('');
 }

@@ -95,7 +95,7 @@ export function createWebSockets(services: WebSocketServices): WebSockets {
       const settings = asked.route.route.webSocket;
       if (settings === undefined) throw new TypeError('no WebSocket route');
       const subprotocols = readHandshake(exchange, req, asked.site, settings);
-      const headers = services.requestHeaders.read(req);
+      const headers = services.requestHeaders.read(asked.context.fields);
       if (headers.nominatesCritical) {
         throw new SallyportError('bad_request', { detail: 'Connection names a field that must arrive' });
       }

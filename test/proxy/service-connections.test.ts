@@ -82,7 +82,7 @@ describe('connections to a service', () => {
     const request: Outgoing = {
       method: 'GET',
       target: '/',
-      headers: [],
+      lines: '',
       upload: undefined,
       contentLength: -1,
       headersMs: 1_000,
@@ -222,15 +222,9 @@ describe('connections to a service', () => {
     }
   });
 
-  test('write nothing that could be read as something else', async () => {
-    for (const changes of [
-      { headers: ['x-a', 'b\r\nx-c: d'] },
-      { headers: ['x-a', 'b\0'] },
-      { headers: ['x-a', '\u0100'] },
-      { target: '/ HTTP/1.1\r\n' },
-      { target: 'http://other/' },
-    ]) {
-      await assert.rejects(ask(changes), TypeError);
+  test('write no target that could be read as something else', async () => {
+    for (const target of ['/ HTTP/1.1\r\n', 'http://other/', '/\u0100', '']) {
+      await assert.rejects(ask({ target }), TypeError);
     }
     assert.deepEqual(requests, []);
   });
