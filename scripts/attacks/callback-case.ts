@@ -22,6 +22,7 @@ export type CallbackCase = {
   readonly planted: string;
 };
 
+const KNOWN_MEMBERS = new Set([...COMMON_MEMBERS, 'assert']);
 const INPUT_MEMBERS = new Set([
   'method',
   'query',
@@ -41,17 +42,13 @@ const INPUT_MEMBERS = new Set([
 /** Name members of the case and its input that the runner does not know. */
 export function reportUnknownMembers(log: CaseLog, attack: AttackCase): void {
   const input = expectObject(attack.input, `${attack.id}.input`);
-  for (const member of Object.keys(attack)) {
-    if (!COMMON_MEMBERS.has(member) && member !== 'assert') log.unchecked.push(`member ${member}`);
-  }
-  for (const member of Object.keys(input)) {
-    if (!INPUT_MEMBERS.has(member)) log.unchecked.push(`member input.${member}`);
-  }
+  log.noteUnknown(attack, KNOWN_MEMBERS);
+  log.noteUnknown(input, INPUT_MEMBERS, 'input.');
   if (input['method'] !== undefined) expectText(input['method'], `${attack.id}.input.method`);
 }
 
 /** Put the live state in the place of S1 (S2: the other transaction's; s1: with the case of its letters flipped). */
-export function substituteState(text: string, run: Pick<CallbackCase, 'pending' | 'other'>): string {
+function substituteState(text: string, run: Pick<CallbackCase, 'pending' | 'other'>): string {
   return text.replace(/\b(S1|S2|s1)(?![A-Za-z0-9_-])/g, (name) => {
     if (name === 'S1') return run.pending.state;
     return name === 'S2' ? run.other.state : flipCase(run.pending.state);

@@ -129,3 +129,9 @@ export function expectObject(value: unknown, place: string): Record<string, unkn
   if (!isObject(value)) throw new MalformedAttacks(`${place}: expected an object`);
   return value;
 }
+
+/** What stands before and after the first separator (one character); nothing after it if there is none. */
+export function splitOnce(text: string, separator: string): readonly [string, string] {
+  const at = text.indexOf(separator);
+  return at === -1 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
+}

@@ -1,4 +1,4 @@
-import { type AttackCase, expectObject, expectText, isObject, MalformedAttacks } from './cases.ts';
+import { type AttackCase, expectObject, expectText, isObject, MalformedAttacks, splitOnce } from './cases.ts';
 import type { CsrfWorld } from './csrf-world.ts';
 import { AUDIENCE, type Instance } from './instance.ts';
 import type { Lab } from './lab.ts';
@@ -43,7 +43,7 @@ const BODIES: readonly (readonly [string, string])[] = [
 ];
 
 /** What a case asks for, before anything is signed in. */
-export function readCsrfInput(attack: AttackCase): {
+function readCsrfInput(attack: AttackCase): {
   readonly input: Readonly<Record<string, unknown>>;
   readonly target: string;
   readonly headers: readonly HeaderLine[];
@@ -155,9 +155,4 @@ function bodyOf(method: string, headers: readonly HeaderLine[], given: unknown):
 async function logoutBody(lab: Lab, path: string): Promise<string | undefined> {
   if (path !== '/auth/backchannel-logout') return undefined;
   return new URLSearchParams({ logout_token: await lab.world.provider.logoutToken('of-nobody') }).toString();
-}
-
-function splitOnce(text: string, separator: string): readonly [string, string] {
-  const at = text.indexOf(separator);
-  return at === -1 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)];
 }

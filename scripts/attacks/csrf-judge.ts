@@ -1,11 +1,10 @@
 import { isObject } from './cases.ts';
 import type { CsrfCase } from './csrf-case.ts';
 import { ALLOWED_ORIGINS } from './csrf-world.ts';
-import { IDENTITY_HEADERS } from './instance.ts';
 import type { Lab } from './lab.ts';
 import { type Exchange, type RawResponse, valuesOf } from './raw-client.ts';
 import type { CaseLog } from './report.ts';
-import { locationOf, newSessionOf, setCookies, verifyHandle } from './sign-in.ts';
+import { checkNoIdentity, locationOf, newSessionOf, setCookies, verifyHandle } from './sign-in.ts';
 import { USERS } from './world.ts';
 
 /** What is the same of every answer: CORS for listed origins alone, on refusals too (R-153). */
@@ -148,7 +147,7 @@ export async function judgeRejected(lab: Lab, log: CaseLog, run: CsrfCase, excha
 }
 
 function checkRefusal(log: CaseLog, run: CsrfCase, response: RawResponse): void {
-  const { status, headers, body } = response;
+  const { status, body } = response;
   const asksFirst = run.method === 'GET' && run.path === '/auth/logout';
   if (asksFirst) log.check(status < 500, `answered ${status}`);
   else log.check(isAcceptable(run, response), `answered ${status}, expected a refusal`);
@@ -159,8 +158,7 @@ function checkRefusal(log: CaseLog, run: CsrfCase, response: RawResponse): void 
   log.check(newSessionOf(response, cookieName) === undefined, 'the refusal sets a session');
   const expired = setCookies(response).some(({ name, expires }) => name === cookieName && expires);
   log.check(run.handle === undefined || !expired, 'the refusal expires the session cookie');
-  const carried = IDENTITY_HEADERS.filter((name) => valuesOf(headers, name).length > 0);
-  log.check(carried.length === 0, `the refusal carries identity headers: ${carried.join(', ')}`);
+  checkNoIdentity(log, response, 'refusal');
   log.check(!body.includes(`"${USERS.first.username}"`) && body !== 'echo', 'the refusal holds data');
 }
 

@@ -1,11 +1,11 @@
 import { type AttackCase, COMMON_MEMBERS, MalformedAttacks } from './cases.ts';
 import { FIRST_LITERAL, SECOND_LITERAL, type Substitution, substituteHandles } from './handles.ts';
-import { IDENTITY_HEADERS, type Instance, InstanceRefused } from './instance.ts';
+import { type Instance, InstanceRefused } from './instance.ts';
 import type { Lab } from './lab.ts';
 import type { User } from './provider.ts';
 import { type Exchange, requestBytes, valuesOf } from './raw-client.ts';
 import { CaseLog, type CaseResult } from './report.ts';
-import { type HeaderLine, navigationHeaders, setCookies, verifyHeaders } from './sign-in.ts';
+import { checkNoIdentity, type HeaderLine, navigationHeaders, setCookies, verifyHeaders } from './sign-in.ts';
 import { GATEWAY_ADDRESS, USERS } from './world.ts';
 
 const KNOWN_MEMBERS = new Set([...COMMON_MEMBERS, 'cookie_name', 'raw']);
@@ -17,9 +17,7 @@ const DEFAULT_NAME = 'bff_session';
  */
 export async function runCookies(lab: Lab, attack: AttackCase): Promise<CaseResult> {
   const log = new CaseLog();
-  for (const member of Object.keys(attack)) {
-    if (!KNOWN_MEMBERS.has(member)) log.unchecked.push(`member ${member}`);
-  }
+  log.noteUnknown(attack, KNOWN_MEMBERS);
   const name = typeof attack['cookie_name'] === 'string' ? attack['cookie_name'] : DEFAULT_NAME;
   // A cookie name with the prefix __Host- forbids the Domain of the tenants' site.
   const spec = name === DEFAULT_NAME ? {} : { cookieName: name, tenants: false };
@@ -90,8 +88,7 @@ function judge(log: CaseLog, answer: Exchange, owner: User | undefined): void {
   // The parser may close or wait for more on control characters; nothing is accepted then.
   if (response === undefined) return;
   log.check(response.status >= 400 && response.status < 500, `answered ${response.status}, expected a 4xx refusal`);
-  const carried = IDENTITY_HEADERS.filter((header) => valuesOf(response.headers, header).length > 0);
-  log.check(carried.length === 0, `the answer carries identity headers: ${carried.join(', ')}`);
+  checkNoIdentity(log, response, 'answer');
 }
 
 /** True if the case is about several values for the one name. */

@@ -51,10 +51,10 @@ async function playCase(lab: Lab, world: CsrfWorld, attack: AttackCase, log: Cas
 }
 
 function noteUnknown(log: CaseLog, attack: AttackCase): void {
-  for (const member of Object.keys(attack)) if (!KNOWN_MEMBERS.has(member)) log.unchecked.push(`member ${member}`);
+  log.noteUnknown(attack, KNOWN_MEMBERS);
   const { credentials, ...input } = attack.input as Record<string, unknown>;
   if (!CREDENTIALS.includes(credentials)) log.unchecked.push(`input.credentials ${JSON.stringify(credentials)}`);
-  for (const member of Object.keys(input)) if (!INPUT_MEMBERS.has(member)) log.unchecked.push(`input.${member}`);
+  log.noteUnknown(input, INPUT_MEMBERS, 'input.');
 }
 
 async function checkAsserts(log: CaseLog, run: CsrfCase): Promise<void> {

@@ -6,9 +6,9 @@ import { FIRST_LITERAL, SECOND_LITERAL, substituteHandles } from './handles.ts';
 import { IDENTITY_HEADERS, type InstanceSpec } from './instance.ts';
 import type { Lab } from './lab.ts';
 import { type PeerPlay, playedTrust, WORLD_TRUSTED } from './peers.ts';
-import { type Exchange, proxyFrameV2, requestBytes, valuesOf } from './raw-client.ts';
+import { type Exchange, proxyFrameV2, requestBytes } from './raw-client.ts';
 import { CaseLog, type CaseResult } from './report.ts';
-import { type HeaderLine, locationOf, newSessionOf, setCookies } from './sign-in.ts';
+import { checkNoIdentity, type HeaderLine, locationOf, newSessionOf, setCookies } from './sign-in.ts';
 import { USERS } from './world.ts';
 
 const INPUT_MEMBERS = new Set(['peer', 'endpoint', 'method', 'headers', 'trusted_proxies', 'proxied_remote_address']);
@@ -33,9 +33,9 @@ export async function runForwardedHeaders(lab: Lab, attack: AttackCase): Promise
   const log = new CaseLog();
   const input = expectObject(attack.input, `${attack.id}.input`);
   const expect = expectObject(attack.expect, `${attack.id}.expect`);
-  reportUnknown(log, attack, COMMON_MEMBERS, '');
-  reportUnknown(log, input, INPUT_MEMBERS, 'input.');
-  reportUnknown(log, expect, EXPECT_MEMBERS, 'expect.');
+  log.noteUnknown(attack, COMMON_MEMBERS);
+  log.noteUnknown(input, INPUT_MEMBERS, 'input.');
+  log.noteUnknown(expect, EXPECT_MEMBERS, 'expect.');
   const run = await prepare(lab, attack, input, expect);
   if (run.peer.remark !== undefined) log.notes.push(run.peer.remark);
   run.instance.forgetLog();
@@ -48,12 +48,6 @@ export async function runForwardedHeaders(lab: Lab, attack: AttackCase): Promise
   );
   await judge(lab, log, run, answer);
   return log.finish('forwarded_headers', attack);
-}
-
-function reportUnknown(log: CaseLog, object: object, known: ReadonlySet<string>, prefix: string): void {
-  for (const member of Object.keys(object)) {
-    if (!known.has(member)) log.unchecked.push(`member ${prefix}${member}`);
-  }
 }
 
 async function prepare(
@@ -156,8 +150,7 @@ function judgeRejected(lab: Lab, log: CaseLog, run: ForwardedCase, answer: Excha
     acceptable,
     `answered ${response.status}, expected ${Array.isArray(listed) ? listed.join(', ') : 'a 4xx refusal'}`,
   );
-  const carried = IDENTITY_HEADERS.filter((name) => valuesOf(response.headers, name).length > 0);
-  log.check(carried.length === 0, `the refusal carries identity headers: ${carried.join(', ')}`);
+  checkNoIdentity(log, response, 'refusal');
   log.check(newSessionOf(response, run.instance.spec.cookieName) === undefined, 'the refusal sets a session');
 }
 

@@ -21,9 +21,7 @@ type Reading = 'reject' | 'accept' | 'either';
  */
 export async function runHttpFraming(lab: Lab, attack: AttackCase): Promise<CaseResult> {
   const log = new CaseLog();
-  for (const member of Object.keys(attack)) {
-    if (!KNOWN_MEMBERS.has(member)) log.unchecked.push(`member ${member}`);
-  }
+  log.noteUnknown(attack, KNOWN_MEMBERS);
   const input = expectText(attack.input, `${attack.id}.input`);
   const expect = expectText(attack.expect, `${attack.id}.expect`);
   const instance = await lab.world.instance();

@@ -15,9 +15,7 @@ const CALLBACK_URL = `${MAIN_URL}/auth/callback`;
 export async function runOpenRedirect(lab: Lab, attack: AttackCase): Promise<CaseResult> {
   const log = new CaseLog();
   const input = expectText(attack.input, `${attack.id}.input`);
-  for (const member of Object.keys(attack)) {
-    if (!KNOWN_MEMBERS.has(member)) log.unchecked.push(`member ${member}`);
-  }
+  log.noteUnknown(attack, KNOWN_MEMBERS);
   const kind = attack['input_kind'] ?? 'value';
   if (kind !== 'value' && kind !== 'raw_query') log.unchecked.push(`input_kind ${JSON.stringify(kind)}`);
   const query = kind === 'raw_query' ? input : `return_to=${encodeURIComponent(input.toWellFormed())}`;

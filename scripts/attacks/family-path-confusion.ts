@@ -1,12 +1,11 @@
 import { type AttackCase, COMMON_MEMBERS, expectText, MalformedAttacks } from './cases.ts';
-import { IDENTITY_HEADERS } from './instance.ts';
 import type { Lab } from './lab.ts';
 import { checkForwarded } from './path-forwarded.ts';
 import { type Asker, expectedOfVerify, isProtected, outcomeOf } from './path-outcome.ts';
 import { createPathWorld, type PathWorld } from './path-world.ts';
-import { type Exchange, requestBytes, valuesOf } from './raw-client.ts';
+import { type Exchange, requestBytes } from './raw-client.ts';
 import { CaseLog, type CaseResult } from './report.ts';
-import { type HeaderLine, newSessionOf, verifyHeaders } from './sign-in.ts';
+import { checkNoIdentity, type HeaderLine, newSessionOf, verifyHeaders } from './sign-in.ts';
 import { GATEWAY_ADDRESS } from './world.ts';
 
 const KNOWN_MEMBERS = new Set([...COMMON_MEMBERS, 'method', 'acceptable', 'never', 'forward_as', 'status']);
@@ -36,7 +35,7 @@ type Play = {
 export async function runPathConfusion(lab: Lab, attack: AttackCase): Promise<CaseResult> {
   const world = await lab.part('path_confusion', () => createPathWorld(lab));
   const log = new CaseLog();
-  for (const member of Object.keys(attack)) if (!KNOWN_MEMBERS.has(member)) log.unchecked.push(`member ${member}`);
+  log.noteUnknown(attack, KNOWN_MEMBERS);
   const play: Play = {
     log,
     world,
@@ -112,8 +111,7 @@ function noteStatus({ log, attack }: Play, status: number | undefined): void {
 
 function checkRefusal({ log, world }: Play, { responses }: Exchange): void {
   for (const { status, headers } of responses) {
-    const carried = IDENTITY_HEADERS.filter((name) => valuesOf(headers, name).length > 0);
-    log.check(carried.length === 0, `the ${status} carries identity headers: ${carried.join(', ')}`);
+    checkNoIdentity(log, { headers }, String(status));
     const session = newSessionOf({ status, headers, body: '' }, world.instance.spec.cookieName);
     log.check(session === undefined, `the ${status} sets a session`);
     log.check(status < 500 || status === 501 || status === 505, `answered ${status}`);

@@ -63,16 +63,17 @@ export const ISSUER = 'https://idp.example.test';
 export const SECOND_ISSUER = 'https://idp2.example.test';
 /** Audience of bearer tokens for us. */
 export const AUDIENCE = 'https://bff.example.test';
-/** Header names that an allow answer carries, as configured below. */
-export const IDENTITY_HEADERS: readonly string[] = [
-  'authorization',
-  'x-user-id',
-  'x-user-username',
-  'x-user-email',
-  'x-user-role',
-  'x-user-roles',
-  'x-auth-session',
-];
+const IDENTITY = {
+  Authorization: { token: 'matched' },
+  'X-User-Id': { principal: 'user_id' },
+  'X-User-Username': { principal: 'username' },
+  'X-User-Email': { principal: 'email' },
+  'X-User-Role': { principal: 'roles', pick: 'first' },
+  'X-User-Roles': { principal: 'roles', join: ',' },
+  'X-Auth-Session': { session: 'public_id' },
+};
+/** Header names that an allow answer carries. */
+export const IDENTITY_HEADERS: readonly string[] = Object.keys(IDENTITY).map((name) => name.toLowerCase());
 /** Total deadline of a provider call, ms; a hanging provider must be answered for within it. */
 export const IDP_TIMEOUT_MS = 1_500;
 
@@ -193,15 +194,7 @@ function settings(spec: InstanceSpec): unknown {
         : { kind: 'redis', redis: { mode: 'single', url: spec.redisUrl, connect_timeout: '1s' } },
     login: { return_to: { default: '/', origins: ['https://*.apps.example.test'] } },
     verify: { gateway: 'traefik', unmatched: spec.unmatched ?? 'session', csrf: 'origin' },
-    identity_headers: {
-      Authorization: { token: 'matched' },
-      'X-User-Id': { principal: 'user_id' },
-      'X-User-Username': { principal: 'username' },
-      'X-User-Email': { principal: 'email' },
-      'X-User-Role': { principal: 'roles', pick: 'first' },
-      'X-User-Roles': { principal: 'roles', join: ',' },
-      'X-Auth-Session': { session: 'public_id' },
-    },
+    identity_headers: IDENTITY,
     csrf: { mode: spec.csrfMode ?? 'header' },
     ...(spec.telemetry === true ? { telemetry_sink: { enabled: true } } : {}),
     shutdown: { unready: '0s', drain: '1s' },

@@ -1,9 +1,7 @@
 import { createHash, generateKeyPairSync, type KeyObject, sign } from 'node:crypto';
 import { expectObject, expectText, MalformedAttacks } from './cases.ts';
 import type { JwtKeys } from './jwt-keys.ts';
-import { boundToken } from './jwt-token.ts';
-
-type Members = Readonly<Record<string, unknown>>;
+import { boundToken, encode, type Members, patch } from './jwt-token.ts';
 
 /** A request with a bound token and its proof, as a case of the context `dpop_proof` describes it. */
 export type BoundRequest = {
@@ -75,12 +73,4 @@ function materialise(id: string, header: Members, { privateKey }: Holder): Membe
   if (typeof jwk !== 'string') return header;
   if (jwk !== 'private-jwk') throw new MalformedAttacks(`${id}.header.jwk: ${jwk} is not known`);
   return { ...header, jwk: privateKey.export({ format: 'jwk' }) };
-}
-
-function patch(base: Members, changes: Members): Members {
-  return Object.fromEntries(Object.entries({ ...base, ...changes }).filter(([, value]) => value !== null));
-}
-
-function encode(value: Members): string {
-  return Buffer.from(JSON.stringify(value)).toString('base64url');
 }

@@ -1,12 +1,13 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type AttackCase, COMMON_MEMBERS, expectObject, MalformedAttacks } from './cases.ts';
-import { type Instance, ISSUER } from './instance.ts';
+import type { Instance } from './instance.ts';
+import { signInWith } from './jwt-sign-in.ts';
 import { buildTokens, idToken, type readInput } from './jwt-token.ts';
 import { createJwtWorld, DEFAULT_ALGS, type JwtWorld } from './jwt-world.ts';
 import type { Lab } from './lab.ts';
 import { type RawResponse, valuesOf } from './raw-client.ts';
 import { CaseLog, type CaseResult } from './report.ts';
-import { beginLogin, callbackRequest, newSessionOf, verifyHandle } from './sign-in.ts';
+import { newSessionOf, verifyHandle } from './sign-in.ts';
 
 const KNOWN_INPUT = new Set(['context', 'header', 'payload', 'signature', 'sign_with', 'request', 'grant', 'userinfo']);
 /** Life of the first access token where the case attacks the refresh, s. */
@@ -23,8 +24,8 @@ type Play = { readonly lab: Lab; readonly world: JwtWorld; readonly instance: In
 export async function runIdToken(lab: Lab, attack: AttackCase, input: Input): Promise<CaseResult> {
   const world = await lab.part('jwt', createJwtWorld);
   const log = new CaseLog();
-  for (const member of Object.keys(attack)) if (!COMMON_MEMBERS.has(member)) log.unchecked.push(`member ${member}`);
-  for (const member of Object.keys(input)) if (!KNOWN_INPUT.has(member)) log.unchecked.push(`input.${member}`);
+  log.noteUnknown(attack, COMMON_MEMBERS);
+  log.noteUnknown(input, KNOWN_INPUT, 'input.');
   const { userinfo, grant = 'authorization_code' } = input as Readonly<Record<string, unknown>>;
   const instance = await (userinfo === undefined ? world.instance(DEFAULT_ALGS) : world.withUserinfo());
   if (userinfo !== undefined) world.answerUserinfo(expectObject(userinfo, `${attack.id}.input.userinfo`));
@@ -44,7 +45,7 @@ async function attackLogin({ lab, world, instance, log }: Play, attack: AttackCa
   const response = await signIn(login, async (nonce) => {
     const payload = { nonce, ...expectObject(input['payload'] ?? {}, `${attack.id}.input.payload`) };
     const [token] = await buildTokens(attack.id, { ...input, payload }, world.keys);
-    return { access_token: 'an-access-token-of-the-runner', expires_in: 3_600, id_token: token ?? '' };
+    return { id_token: token ?? '' };
   });
   const handle = response && newSessionOf(response, instance.spec.cookieName);
   if (attack.expect === 'accept') {
@@ -62,7 +63,6 @@ async function attackLogin({ lab, world, instance, log }: Play, attack: AttackCa
 async function attackRefresh({ lab, world, instance, log }: Play, attack: AttackCase, input: Input): Promise<void> {
   if (attack.expect !== 'reject') throw new MalformedAttacks(`${attack.id}.expect: expected reject`);
   const response = await signIn({ lab, world, instance, log, query: '' }, async (nonce) => ({
-    access_token: 'an-access-token-of-the-runner',
     expires_in: SHORT_LIFE_S,
     refresh_token: 'a-refresh-token-of-the-runner',
     id_token: idToken(nonce, world.keys),
@@ -83,11 +83,7 @@ async function signIn(
   { lab, world, instance, log, query }: Login,
   answerOf: (nonce: string) => Promise<object>,
 ): Promise<RawResponse | undefined> {
-  const { pending, exchange: begun } = await beginLogin(lab.world, instance, query);
-  if (pending === undefined) throw new Error(`no login: ${begun.bytes.toString('latin1').slice(0, 300)}`);
-  world.answerTokens({ token_type: 'Bearer', ...(await answerOf(pending.nonce ?? '')) });
-  const request = callbackRequest(pending, ISSUER);
-  const { responses, bytes } = await instance.send(request, lab.world.strangerAddress(instance));
-  log.sent('callback', request, bytes);
-  return responses[0];
+  const { request, exchange } = await signInWith(lab, { world, instance, query }, answerOf);
+  log.sent('callback', request, exchange.bytes);
+  return exchange.responses[0];
 }

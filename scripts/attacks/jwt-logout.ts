@@ -1,11 +1,12 @@
 import { type AttackCase, COMMON_MEMBERS, MalformedAttacks } from './cases.ts';
-import { type Instance, ISSUER } from './instance.ts';
+import type { Instance } from './instance.ts';
+import { signInWith } from './jwt-sign-in.ts';
 import { buildTokens, idToken, type readInput } from './jwt-token.ts';
 import { createJwtWorld, DEFAULT_ALGS, type JwtWorld } from './jwt-world.ts';
 import type { Lab } from './lab.ts';
 import { type RawResponse, requestBytes, valuesOf } from './raw-client.ts';
 import { CaseLog, type CaseResult } from './report.ts';
-import { beginLogin, callbackRequest, newSessionOf, verifyHandle } from './sign-in.ts';
+import { newSessionOf, verifyHandle } from './sign-in.ts';
 
 const KNOWN_INPUT = new Set(['context', 'header', 'payload', 'signature', 'sign_with', 'raw', 'replay']);
 
@@ -18,8 +19,8 @@ type Input = ReturnType<typeof readInput>;
 export async function runLogoutToken(lab: Lab, attack: AttackCase, input: Input): Promise<CaseResult> {
   const world = await lab.part('jwt', createJwtWorld);
   const log = new CaseLog();
-  for (const member of Object.keys(attack)) if (!COMMON_MEMBERS.has(member)) log.unchecked.push(`member ${member}`);
-  for (const member of Object.keys(input)) if (!KNOWN_INPUT.has(member)) log.unchecked.push(`input.${member}`);
+  log.noteUnknown(attack, COMMON_MEMBERS);
+  log.noteUnknown(input, KNOWN_INPUT, 'input.');
   const instance = await world.instance(DEFAULT_ALGS);
   for (const token of await buildTokens(attack.id, input, world.keys)) {
     if (input['replay'] === true) {
@@ -34,18 +35,10 @@ export async function runLogoutToken(lab: Lab, attack: AttackCase, input: Input)
 }
 
 async function signIn(lab: Lab, world: JwtWorld, instance: Instance): Promise<string> {
-  const { pending, exchange: begun } = await beginLogin(lab.world, instance, '');
-  if (pending === undefined) throw new Error(`no login: ${begun.bytes.toString('latin1').slice(0, 300)}`);
-  world.answerTokens({
-    access_token: 'an-access-token-of-the-runner',
-    token_type: 'Bearer',
-    expires_in: 3_600,
-    id_token: idToken(pending.nonce ?? '', world.keys),
-  });
-  const { responses, bytes } = await instance.send(
-    callbackRequest(pending, ISSUER),
-    lab.world.strangerAddress(instance),
-  );
+  const { exchange } = await signInWith(lab, { world, instance }, (nonce) => ({
+    id_token: idToken(nonce, world.keys),
+  }));
+  const { responses, bytes } = exchange;
   const handle = responses[0] && newSessionOf(responses[0], instance.spec.cookieName);
   if (handle === undefined) throw new Error(`no session: ${bytes.toString('latin1').slice(0, 300)}`);
   return handle;

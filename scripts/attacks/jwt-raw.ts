@@ -1,7 +1,7 @@
 import { createCipheriv, randomBytes } from 'node:crypto';
 import { deflateRawSync } from 'node:zlib';
 import { CompactEncrypt } from 'jose';
-import { MalformedAttacks } from './cases.ts';
+import { MalformedAttacks, splitOnce } from './cases.ts';
 import type { JwtKeys, Signer } from './jwt-keys.ts';
 
 /** What a token is made of. */
@@ -17,7 +17,7 @@ const ZIP_BOMB_BYTES = 8_388_608;
 /** The token of a case that changes bytes, not members. @throws MalformedAttacks for a value that is not known */
 export async function rawToken(id: string, raw: string, parts: RawParts): Promise<string> {
   const { payload } = parts;
-  const [name = '', argument = ''] = splitOnce(raw);
+  const [name = '', argument = ''] = splitOnce(raw, ':');
   switch (name) {
     case 'nested':
       return compact(parts, compact({ ...parts, header: { alg: 'ES256', kid: 'ec-1', typ: 'at+jwt' } }));
@@ -106,9 +106,4 @@ function hostileJwe(id: string, kind: string): string {
     return [head, '', part(nonce), part(body), part(cipher.getAuthTag())].join('.');
   }
   throw new MalformedAttacks(`${id}.raw: jwe:${kind} is not known`);
-}
-
-function splitOnce(text: string): [string, string] {
-  const colon = text.indexOf(':');
-  return colon === -1 ? [text, ''] : [text.slice(0, colon), text.slice(colon + 1)];
 }

@@ -6,7 +6,8 @@ import { type RawParts, rawToken } from './jwt-raw.ts';
 /** Clock of the jwt cases, s (SECURITY section 0). */
 export const CASE_NOW_S = 1_800_000_000;
 
-type Members = Readonly<Record<string, unknown>>;
+/** Members of a header or payload. */
+export type Members = Readonly<Record<string, unknown>>;
 type Base = { readonly header: Members; readonly payload: Members };
 
 const HEADER: Members = { alg: 'ES256', kid: 'ec-1', typ: 'at+jwt' };
@@ -19,20 +20,7 @@ const PAYLOAD: Members = {
   iat: CASE_NOW_S - 5,
 };
 
-/** A logout token of the session that the runner signs in (SECURITY section 0). */
-const LOGOUT: Base = {
-  header: { ...HEADER, typ: 'logout+jwt' },
-  payload: {
-    iss: PAYLOAD['iss'],
-    aud: 'bff-client',
-    sub: 'u1',
-    sid: 's1',
-    exp: CASE_NOW_S + 120,
-    iat: CASE_NOW_S - 5,
-    events: { 'http://schemas.openid.net/event/backchannel-logout': {} },
-  },
-};
-/** An ID token of the same session; the nonce is the login's. */
+/** An ID token of the session that the runner signs in (SECURITY section 0); the nonce is the login's. */
 const ID: Base = {
   header: { ...HEADER, typ: 'JWT' },
   payload: {
@@ -44,10 +32,15 @@ const ID: Base = {
     iat: CASE_NOW_S - 5,
   },
 };
+/** A logout token of that session. */
+const LOGOUT: Base = {
+  header: { ...HEADER, typ: 'logout+jwt' },
+  payload: { ...ID.payload, events: { 'http://schemas.openid.net/event/backchannel-logout': {} } },
+};
 const BASES: Readonly<Record<string, Base>> = { logout_token: LOGOUT, id_token: ID };
 
 /** Values of `raw` that say how a token is sent, not what it is. */
-export const TRANSPORT_RAW: ReadonlySet<string> = new Set(['two-authorization-headers', 'query:access_token']);
+const TRANSPORT_RAW: ReadonlySet<string> = new Set(['two-authorization-headers', 'query:access_token']);
 
 /**
  * The tokens that a case describes: the valid base with its patches (`null` deletes a member), signed as it says.
@@ -88,7 +81,8 @@ export function idToken(nonce: string, keys: JwtKeys): string {
   return withSignature('id', undefined, { header: ID.header, payload, signer, keys });
 }
 
-function patch(base: Members, changes: Members): Members {
+/** A header or payload with a case's changes; `null` deletes a member. */
+export function patch(base: Members, changes: Members): Members {
   return Object.fromEntries(Object.entries({ ...base, ...changes }).filter(([, value]) => value !== null));
 }
 
@@ -150,7 +144,8 @@ function changeSignature(id: string, kind: unknown, signature: Buffer, keys: Jwt
   }
 }
 
-function encode(value: Members): string {
+/** One part of a token. */
+export function encode(value: Members): string {
   return Buffer.from(JSON.stringify(value)).toString('base64url');
 }
 

@@ -1,6 +1,6 @@
 import { subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { type AttackCase, COMMON_MEMBERS, expectObject, expectText, MalformedAttacks } from './cases.ts';
-import { IDENTITY_HEADERS, type Instance } from './instance.ts';
+import type { Instance } from './instance.ts';
 import { buildBoundRequest, signProof } from './jwt-dpop.ts';
 import { runIdToken } from './jwt-id-token.ts';
 import { runLogoutToken } from './jwt-logout.ts';
@@ -9,7 +9,7 @@ import { createJwtWorld, DEFAULT_ALGS, type JwtWorld } from './jwt-world.ts';
 import type { Lab } from './lab.ts';
 import { type RawResponse, requestBytes, valuesOf } from './raw-client.ts';
 import { CaseLog, type CaseResult } from './report.ts';
-import { type HeaderLine, verifyHeaders } from './sign-in.ts';
+import { checkNoIdentity, type HeaderLine, verifyHeaders } from './sign-in.ts';
 import { GATEWAY_ADDRESS } from './world.ts';
 
 const KNOWN_INPUT = new Set(
@@ -55,8 +55,8 @@ export async function runJwt(lab: Lab, attack: AttackCase): Promise<CaseResult> 
 }
 
 function noteUnknown(log: CaseLog, attack: AttackCase, input: Input): void {
-  for (const member of Object.keys(attack)) if (!COMMON_MEMBERS.has(member)) log.unchecked.push(`member ${member}`);
-  for (const member of Object.keys(input)) if (!KNOWN_INPUT.has(member)) log.unchecked.push(`input.${member}`);
+  log.noteUnknown(attack, COMMON_MEMBERS);
+  log.noteUnknown(input, KNOWN_INPUT, 'input.');
   const { jwks, client_cert: certificate } = input as Readonly<Record<string, unknown>>;
   // The set holds ec-1 and ec-2 for every case, and no request carries a client certificate.
   if (jwks !== undefined && jwks !== 'two ES256 keys') log.unchecked.push(`input.jwks ${String(jwks)}`);
@@ -143,8 +143,7 @@ function judge(log: CaseLog, attack: AttackCase, input: Input, response: RawResp
     return;
   }
   log.check(status >= 400 && status < 500, `answered ${status || 'nothing'}, expected a 4xx refusal`);
-  const carried = IDENTITY_HEADERS.filter((name) => valuesOf(response?.headers ?? [], name).length > 0);
-  log.check(carried.length === 0, `the answer carries identity headers: ${carried.join(', ')}`);
+  checkNoIdentity(log, response, 'answer');
 }
 
 /** Origins that HTTP requests of this process went to meanwhile; raw sockets of this runner are none. */

@@ -4,7 +4,7 @@ import type { Lab } from './lab.ts';
 import { USERS } from './world.ts';
 
 /** Routes of the sample table of SECURITY section 0, each with a service of its own. */
-export const PATH_ROUTES = ['public', 'users', 'files', 'admin'] as const;
+const PATH_ROUTES = ['public', 'users', 'files', 'admin'] as const;
 
 /** One of them. */
 export type PathRoute = (typeof PATH_ROUTES)[number];

@@ -24,7 +24,7 @@ export type CaseResult = {
 const EXCERPT_MAX_CHARS = 700;
 
 /** Bytes or text as one printable, bounded piece: controls and non-ASCII are escaped, the middle is cut. */
-export function excerpt(data: Buffer | string, maxChars = EXCERPT_MAX_CHARS): string {
+function excerpt(data: Buffer | string, maxChars = EXCERPT_MAX_CHARS): string {
   const text = typeof data === 'string' ? data : data.toString('latin1');
   const shown =
     text.length <= maxChars ? text : `${text.slice(0, maxChars - 80)}…(${text.length} chars)…${text.slice(-60)}`;
@@ -48,6 +48,11 @@ export class CaseLog {
   /** Record a failed expectation unless `condition` holds. */
   check(condition: boolean, failure: string): void {
     if (!condition) this.failures.push(failure);
+  }
+
+  /** Record the members of a case, or of a part of it with `prefix`, that the runner does not know. */
+  noteUnknown(part: object, known: ReadonlySet<string>, prefix = ''): void {
+    for (const member of Object.keys(part)) if (!known.has(member)) this.unchecked.push(`member ${prefix}${member}`);
   }
 
   /** Record what went over the wire, bounded. */

@@ -1,6 +1,7 @@
-import { type Instance, MAIN_URL, TENANTS_URL } from './instance.ts';
+import { IDENTITY_HEADERS, type Instance, MAIN_URL, TENANTS_URL } from './instance.ts';
 import type { User } from './provider.ts';
 import { type Exchange, type RawResponse, requestBytes, valuesOf } from './raw-client.ts';
+import type { CaseLog } from './report.ts';
 import { GATEWAY_ADDRESS, type World } from './world.ts';
 
 /** A header line as it goes over the wire. */
@@ -192,4 +193,10 @@ export async function verifyHandle(
   const from = instance.spec.listener === 'v6' ? '::1' : GATEWAY_ADDRESS;
   const bytes = requestBytes('GET', '/auth/verify', verifyHeaders([`${instance.spec.cookieName}=${handle}`], host));
   return (await instance.send(bytes, from)).responses[0];
+}
+
+/** Nobody learns an identity from `what`. */
+export function checkNoIdentity(log: CaseLog, response: Pick<RawResponse, 'headers'> | undefined, what: string): void {
+  const carried = IDENTITY_HEADERS.filter((name) => valuesOf(response?.headers ?? [], name).length > 0);
+  log.check(carried.length === 0, `the ${what} carries identity headers: ${carried.join(', ')}`);
 }
