@@ -42,7 +42,7 @@ export function createLog(settings: Pick<LogSettings, 'level'>, destination?: De
 }
 
 /** Name, code, message and stack of an error and its causes. No further members: dependencies put secrets there. */
-export function serialiseError(error: unknown): unknown {
+function serialiseError(error: unknown): unknown {
   if (!(error instanceof Error)) return { message: typeof error };
   const code = (error as Error & { code?: unknown }).code;
   return {

@@ -27,7 +27,7 @@ export type RespConnectionOptions = {
 };
 
 /** The server answered a command of the handshake with an error: asking again at once would not help. */
-export class RespRefusal extends Error {
+class RespRefusal extends Error {
   readonly code: string;
 
   constructor(code: string) {

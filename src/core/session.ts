@@ -92,13 +92,6 @@ export type SessionDescription = {
 /** Which sealed part of a record; the field name is bound into the ciphertext. */
 export type SealedPart = 'h' | 'c' | `t:${string}`;
 
-const HANDLE_PATTERN = /^[A-Za-z0-9_-]{43}$/;
-
-/** True for text that has a handle's form: 43 base64url characters (R-025). Not for the hot path. */
-export function isHandle(text: string): boolean {
-  return HANDLE_PATTERN.test(text);
-}
-
 /** The store's name of a session: base64url(SHA-256(handle)). The store never sees the handle. */
 export function locatorOf(handle: string): string {
   return sha256Base64url(handle);

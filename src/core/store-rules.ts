@@ -13,13 +13,13 @@ export const FIRST_REVISION = 1;
 /** Sealed hot part of a record (D-12). */
 export const HOT_FIELD = 'h';
 /** Sealed cold part. */
-export const COLD_FIELD = 'c';
+const COLD_FIELD = 'c';
 /** Sealed description of a session, for lists. */
 export const DESCRIPTION_FIELD = 'd';
 /** What the last failed refresh left behind. */
-export const BACKOFF_FIELD = 'b';
+const BACKOFF_FIELD = 'b';
 /** Prefix of sealed service tokens. */
-export const TOKEN_FIELD = 't:';
+const TOKEN_FIELD = 't:';
 
 /** A sealed field of a record: its name and its bytes. */
 export type SealedField = readonly [name: string, value: Buffer];

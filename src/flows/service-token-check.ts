@@ -99,7 +99,7 @@ export function findScopeProblem(
 }
 
 /** Scopes of a JWT where it names any (RFC 9068 §2.2.3, or `scp`), else those of the answer; undefined = unknown. */
-export function grantedScopes(claims: Claims | undefined, answered: string | undefined): readonly string[] | undefined {
+function grantedScopes(claims: Claims | undefined, answered: string | undefined): readonly string[] | undefined {
   const value = claims?.['scope'] ?? claims?.['scp'] ?? answered;
   if (Array.isArray(value)) return value.filter((scope) => typeof scope === 'string');
   return typeof value === 'string' ? value.split(' ').filter((scope) => scope !== '') : undefined;

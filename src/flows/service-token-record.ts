@@ -22,7 +22,7 @@ export type FiledFailure = TokenFailure & {
 };
 
 /** Nothing was ever asked for. */
-export const NOTHING_FILED: FiledToken = { token: undefined, failure: undefined };
+const NOTHING_FILED: FiledToken = { token: undefined, failure: undefined };
 
 /** Writes that meet another's before one gives up; each of them lets somebody else's through. */
 const CONFLICTS_MAX = 200;

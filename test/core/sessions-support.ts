@@ -17,7 +17,7 @@ export const ABSOLUTE_MS = 43_200_000;
 export const TOMBSTONE_MS = 660_000;
 
 /** Two server keys. */
-export const SEALS = {
+const SEALS = {
   k1: { id: 'k1', secret: Buffer.alloc(32, 1) },
   k2: { id: 'k2', secret: Buffer.alloc(32, 2) },
 } as const;

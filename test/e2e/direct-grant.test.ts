@@ -1,15 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import {
-  call,
-  codeOf,
-  type ProxyWorld,
-  startProxyWorld,
-  startService,
-  type TestAnswer,
-  type TestService,
-} from '../proxy/world.ts';
-import { ask, CookieBox, readAccessToken, setCookies } from '../support/compat.ts';
+import { call, codeOf, type ProxyWorld, startProxyWorld, type TestAnswer, type TestService } from '../proxy/world.ts';
+import { ask, CookieBox, readAccessToken, setCookies, startCheckingService } from '../support/compat.ts';
 import { passwordGrant } from '../support/password-grant.ts';
 
 const WRONG = 'a-password-nobody-may-see';
@@ -26,14 +18,7 @@ function startWorld(settings: object, options: { idToken?: boolean } = {}): Prom
 }
 
 before(async () => {
-  // A back end that believes nobody: it checks the token itself.
-  service = await startService((request, response) => {
-    const token = (request.headers.authorization ?? '').replace('Bearer ', '');
-    readAccessToken(token, world.issuer).then(
-      ({ sub }) => response.end(sub),
-      () => response.writeHead(401).end(),
-    );
-  });
+  service = await startCheckingService(() => world.issuer);
   world = await startWorld({
     direct_access_grant: { enabled: true, return_token: false, rate_limit: generous },
     trusted_proxies: ['127.0.0.1/32'],

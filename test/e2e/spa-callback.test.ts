@@ -1,16 +1,8 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, test } from 'node:test';
-import {
-  call,
-  codeOf,
-  type ProxyWorld,
-  startProxyWorld,
-  startService,
-  type TestAnswer,
-  type TestService,
-} from '../proxy/world.ts';
-import { ask, CookieBox, readAccessToken, setCookies } from '../support/compat.ts';
+import { call, codeOf, type ProxyWorld, startProxyWorld, type TestAnswer, type TestService } from '../proxy/world.ts';
+import { ask, CookieBox, setCookies, startCheckingService } from '../support/compat.ts';
 import { findFreePorts } from '../support/ports.ts';
 import { createCookieJar, createPkce, signInAtProvider } from '../support/provider.ts';
 
@@ -38,14 +30,7 @@ const startWorld = (settings: object): Promise<ProxyWorld> =>
 
 before(async () => {
   redirectUri = `http://127.0.0.1:${await findFreePorts(1)}/spa/callback`;
-  // A back end that believes nobody: it checks the token itself.
-  service = await startService((request, response) => {
-    const token = (request.headers.authorization ?? '').replace('Bearer ', '');
-    readAccessToken(token, world.issuer).then(
-      ({ sub }) => response.end(sub),
-      () => response.writeHead(401).end(),
-    );
-  });
+  service = await startCheckingService(() => world.issuer);
   world = await startWorld({ spa_callback: { enabled: true, allowed_redirect_uris: [redirectUri] } });
 });
 

@@ -17,7 +17,7 @@ import { sessionsOver } from '../support/direct-sessions.ts';
 import { NO_IDENTITY } from '../support/identity.ts';
 
 /** Random numbers that a seed decides (mulberry32). */
-export function createRandom(seed: number): () => number {
+function createRandom(seed: number): () => number {
   let state = seed;
   return () => {
     state = (state + 0x6d2b79f5) | 0;
@@ -36,7 +36,7 @@ export type VirtualTime = {
 };
 
 /** Create time that begins at NOW. */
-export function createVirtualTime(): VirtualTime {
+function createVirtualTime(): VirtualTime {
   let time = NOW;
   let order = 0;
   const due: { at: number; order: number; run: () => void }[] = [];

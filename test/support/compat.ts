@@ -1,6 +1,6 @@
 import { createRemoteJWKSet, jwtVerify } from 'jose';
 import { DEMO_API_AUDIENCE } from '../../src/cli/demo/provider-config.ts';
-import { call, type TestAnswer } from '../proxy/world.ts';
+import { call, startService, type TestAnswer, type TestService } from '../proxy/world.ts';
 import { createCookieJar, signInAtProvider } from './provider.ts';
 
 /** A browser's cookies of one host, with their paths, and the lines that set them. */
@@ -81,4 +81,15 @@ export async function readAccessToken(token: string, issuer: string) {
   const keys = createRemoteJWKSet(new URL(`${issuer}/jwks`));
   const { payload } = await jwtVerify(token, keys, { issuer, audience: DEMO_API_AUDIENCE, typ: 'at+jwt' });
   return payload;
+}
+
+/** A back end that believes nobody: it checks the token of each request itself, and answers its subject or 401. */
+export function startCheckingService(issuerOf: () => string): Promise<TestService> {
+  return startService((request, response) => {
+    const token = (request.headers.authorization ?? '').replace('Bearer ', '');
+    readAccessToken(token, issuerOf()).then(
+      ({ sub }) => response.end(sub),
+      () => response.writeHead(401).end(),
+    );
+  });
 }

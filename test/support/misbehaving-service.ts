@@ -138,14 +138,6 @@ export function garbage(): Behaviour {
   return (_request, response) => void response.socket?.end('\0\x01 no protocol of ours\r\n\r\n');
 }
 
-/** The next behaviour, later. */
-export function slowly(delayMs: number, next: Behaviour): Behaviour {
-  return async (request, response) => {
-    await new Promise((resolve) => setTimeout(resolve, delayMs));
-    await next(request, response);
-  };
-}
-
 async function receive(incoming: IncomingMessage): Promise<ReceivedRequest> {
   const chunks: Buffer[] = [];
   for await (const chunk of incoming) chunks.push(chunk as Buffer);

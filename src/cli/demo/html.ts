@@ -14,7 +14,7 @@ export function escapeHtml(text: string): string {
  * The Content-Security-Policy of the pages beside the server (SPEC §10): own resources only, workers from blobs
  * allowed, no frames around, no plug-ins, no inline script or style.
  */
-export const PAGE_CSP =
+const PAGE_CSP =
   "default-src 'self'; worker-src 'self' blob:; object-src 'none'; base-uri 'none'; frame-ancestors 'none'";
 
 /** Response headers that every page and asset of the demo carries, besides its content type. */

@@ -1,7 +1,7 @@
 import type { AdapterPayload, OidcAdapter } from 'oidc-provider';
 
 /** Most artifacts (sessions, codes, tokens, grants) one provider instance keeps; the oldest go first. */
-export const PROVIDER_ENTRIES_MAX = 20_000;
+const PROVIDER_ENTRIES_MAX = 20_000;
 
 type Entry = { readonly payload: AdapterPayload; readonly expiresAtMs: number };
 

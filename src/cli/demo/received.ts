@@ -1,7 +1,7 @@
 import type { IncomingMessage } from 'node:http';
 
 /** What stands in a report in place of a credential. */
-export const NOT_SHOWN = '<not shown>';
+const NOT_SHOWN = '<not shown>';
 
 // Three dot-separated base64url parts, or the opaque values that travel in these headers: neither may leave whole.
 const JWT_LIKE = /[\w-]{8,}\.[\w-]{8,}\.[\w-]*/g;

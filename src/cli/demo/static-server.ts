@@ -5,7 +5,7 @@ import { PAGE_HEADERS } from './html.ts';
 import { type RunningServer, startHttpServer } from './http-server.ts';
 
 /** Folder of the demo application's files. */
-export const SPA_DIRECTORY: string = join(import.meta.dirname, 'spa');
+const SPA_DIRECTORY: string = join(import.meta.dirname, 'spa');
 
 /** The browser helper, which the application is served with. */
 const HELPER = join(import.meta.dirname, '../../../client/sallyport-client.js');

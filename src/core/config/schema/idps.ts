@@ -1,4 +1,3 @@
-import type * as z from 'zod';
 import { endpoint, fileName, name, origin, ownPath, plain, pointers, scopes, words } from './leaves.ts';
 import { choice, duration, flag, integer, list, named, secret, section, text } from './scalars.ts';
 import { version } from './version.ts';
@@ -183,6 +182,3 @@ export const idpsSchema = section('Who vouches for users', {
   providers: named('OpenID Providers', provider),
   bearer,
 });
-
-/** Parsed idps.yaml. */
-export type Idps = z.output<typeof idpsSchema>;

@@ -1,4 +1,3 @@
-import type * as z from 'zod';
 import { fileName, name, plain } from './leaves.ts';
 import { choice, duration, flag, integer, named, secret, section, text } from './scalars.ts';
 import { version } from './version.ts';
@@ -45,6 +44,3 @@ export const pdpSchema = section('External decisions', {
   points: named('Decision points', point).default({}),
   policies: named('Policies that routes name', policy).default({}),
 });
-
-/** Parsed pdp.yaml. */
-export type Pdp = z.output<typeof pdpSchema>;

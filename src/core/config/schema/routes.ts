@@ -1,4 +1,3 @@
-import type * as z from 'zod';
 import { acrValues, addresses, fileName, host, name, origin, ownPath, plain, scopes, words } from './leaves.ts';
 import { expandRoutePath } from './route-path.ts';
 import { choice, duration, flag, integer, list, named, section, size, text } from './scalars.ts';
@@ -163,6 +162,3 @@ export const routesSchema = section('Services and routes', {
   defaults,
   routes: list('Routes; the most specific one wins', route, { max: 5000 }).default([]),
 });
-
-/** Parsed routes.yaml. */
-export type Routes = z.output<typeof routesSchema>;

@@ -10,7 +10,7 @@ export function isToken(text: string): boolean {
 }
 
 /** The URL, if the text is an absolute one without user information; undefined otherwise. */
-export function parseUrl(text: string): URL | undefined {
+function parseUrl(text: string): URL | undefined {
   const url = URL.canParse(text) && /^[\x21-\x7e]+$/.test(text) ? new URL(text) : undefined;
   return url === undefined || url.username !== '' || url.password !== '' ? undefined : url;
 }
@@ -39,7 +39,7 @@ export function originProblem(text: string, httpOnlyLoopback: boolean): string |
 }
 
 /** Plain http is only for loopback. */
-export function plainHttpProblem(url: URL): string | undefined {
+function plainHttpProblem(url: URL): string | undefined {
   return url.protocol === 'http:' && !isLoopbackHost(url.hostname)
     ? '{value} is plain http to another machine'
     : undefined;
