@@ -15,7 +15,7 @@ export const l1Bench: MicroBench = {
   name: 'l1',
   createGroups() {
     const handles = Array.from({ length: ENTRIES }, (_, at) => findHandle(kilobyteHeader(at)));
-    const cache = new L1({
+    const cache = new L1<object>({
       changes: { currentUntil: () => Number.POSITIVE_INFINITY, onInvalidate: () => () => {} },
       maxEntries: ENTRIES,
       maxBytes: ENTRIES * 4_096,

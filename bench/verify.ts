@@ -1,7 +1,7 @@
 import type { RequestContext } from '../src/core/context.ts';
 import { verify } from '../src/core/verify.ts';
 import type { Decision } from '../src/core/verify-decision.ts';
-import { contextOf, HANDLE, NAVIGATION, servicesOf } from '../test/core/world.ts';
+import { contextOf, direct, HANDLE, NAVIGATION, servicesOf, sessionOf } from '../test/core/world.ts';
 import type { MicroBench, MicroGroup } from './lib/micro.ts';
 
 const ENTRY = { allPeersTrusted: false, shared: false, tail: false };
@@ -19,10 +19,10 @@ export const verifyBench: MicroBench = {
 
 function groupOf(name: string, context: RequestContext): MicroGroup {
   const services = servicesOf({});
-  const session = services.sessions.find(HANDLE, false);
+  const session = sessionOf();
   // The notes of the test world would grow for ever.
-  services.sessions.find = (handle) => (handle === HANDLE ? session : undefined);
-  const decide = (): Decision | Promise<Decision> => verify(context, ENTRY, services);
+  services.sessions.look = (handle) => (handle === HANDLE ? session : undefined);
+  const decide = (): Decision => direct(verify(context, ENTRY, services));
   const decideLater = async (): Promise<Decision> => decide();
   return {
     name,

@@ -3,6 +3,7 @@ import type { BaseExchange } from './core/app-exchange.ts';
 import { retryAfterOf } from './core/clock.ts';
 import type { Paths } from './core/config/types.ts';
 import { type ErrorCode, isSallyportError } from './core/errors.ts';
+import type { Waiter } from './core/late.ts';
 import type { Metrics } from './core/metrics.ts';
 import { AMBIGUOUS, canonicalPath } from './core/path.ts';
 import { problemOf, type Replies } from './core/problem.ts';
@@ -10,7 +11,7 @@ import type { CookieWriter } from './core/set-cookie.ts';
 import type { SiteRuntime } from './core/sites.ts';
 import { stepUpHeader, stepUpLogin } from './core/step-up.ts';
 import { NO_BEARER, type VerifyEntry, type VerifyServices, verify } from './core/verify.ts';
-import type { Decision, Denial } from './core/verify-decision.ts';
+import { type Decision, type Denial, LateDecision } from './core/verify-decision.ts';
 
 /** What the verify addresses work with besides the decision itself. */
 export type VerifyEndpointServices = {
@@ -61,19 +62,72 @@ export function answerVerify<E extends BaseExchange>(
 ): void {
   const { verifyLatency } = services.metrics;
   const startedAt = verifyLatency.begin();
-  const decision = verify(exchange.context, entry, services.verify);
-  if (!(decision instanceof Promise)) {
-    answer(app, exchange, decision, services);
-    verifyLatency.end(startedAt);
+  const decision = decide(app, exchange, entry, services);
+  if (decision === undefined) return;
+  if (decision instanceof LateDecision || decision instanceof Promise) {
+    app.keep();
+    const late = new LateAnswer(app, exchange, services);
+    if (decision instanceof LateDecision) decision.wait(late);
+    else
+      decision.then(
+        (value) => late.done(value),
+        (error: unknown) => late.failed(error),
+      );
     return;
   }
-  app.keep();
-  decision
-    .then(
-      (value) => answer(app, exchange, value, services),
-      (error: unknown) => failVerify(app, exchange, error, services),
-    )
-    .finally(() => verifyLatency.waited(services.verify.clock.now() - exchange.startedAt));
+  answer(app, exchange, decision, services);
+  verifyLatency.end(startedAt);
+}
+
+/** Undefined: the store could not even be asked, and the answer says so. */
+function decide<E extends BaseExchange>(
+  app: Answers<E>,
+  exchange: E,
+  entry: VerifyEntry,
+  services: VerifyEndpointServices,
+): ReturnType<typeof verify> | undefined {
+  try {
+    return verify(exchange.context, entry, services.verify);
+  } catch (error) {
+    failVerify(app, exchange, error, services);
+    return undefined;
+  }
+}
+
+/** Answers a request whose decision had to wait. */
+class LateAnswer<E extends BaseExchange> implements Waiter<Decision> {
+  readonly #app: Answers<E>;
+  readonly #exchange: E;
+  readonly #services: VerifyEndpointServices;
+
+  constructor(app: Answers<E>, exchange: E, services: VerifyEndpointServices) {
+    this.#app = app;
+    this.#exchange = exchange;
+    this.#services = services;
+  }
+
+  done(decision: Decision): void {
+    try {
+      answer(this.#app, this.#exchange, decision, this.#services);
+    } catch (error) {
+      this.#app.fail(this.#exchange, error);
+    }
+    this.#end();
+  }
+
+  failed(error: unknown): void {
+    failVerify(this.#app, this.#exchange, error, this.#services);
+    this.#end();
+  }
+
+  #end(): void {
+    const {
+      metrics,
+      verify: { clock },
+    } = this.#services;
+    metrics.verifyLatency.waited(clock.now() - this.#exchange.startedAt);
+    this.#app.release(this.#exchange);
+  }
 }
 
 function answer<E extends BaseExchange>(

@@ -11,8 +11,10 @@ import { compileHandleFinder } from '../../src/core/cookie.ts';
 import { createKeyRing } from '../../src/core/crypto.ts';
 import { compileIdentityHeaders } from '../../src/core/identity.ts';
 import { writeAllow } from '../../src/core/reply.ts';
+import { locatorOf } from '../../src/core/session.ts';
 import { SessionDecoder } from '../../src/core/sessions-decode.ts';
 import type { StoredHot } from '../../src/core/store.ts';
+import { viewOf } from '../../src/core/store-hot.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 
 const findHandle = compileHandleFinder('bff_session');
@@ -41,10 +43,11 @@ uWS
       isOpen = false;
     });
     const handle = findHandle(request.getHeader('cookie'));
-    const locator = decoder.locatorOf(handle);
+    const locator = decoder.find(handle)?.session.locator ?? locatorOf(handle);
     readHot(locator)
       .then((stored) => {
-        if (isOpen) answer(response, stored === undefined ? undefined : decoder.decode(handle, locator, stored));
+        if (isOpen)
+          answer(response, stored === undefined ? undefined : decoder.decode(handle, locator, viewOf(stored)));
       })
       .catch(() => {
         if (isOpen) response.cork(() => response.writeStatus('503 Service Unavailable').end());

@@ -54,6 +54,14 @@ export abstract class Answers<E extends BaseExchange> {
   /** Keep the current context beyond this turn of the loop. */
   abstract keep(): void;
 
+  /** Once, when nobody reads the kept context of this request any more: another one may have it. */
+  release(exchange: E): void {
+    // A chunked request is answered later still.
+    if (!exchange.open) this.recycle(exchange.context);
+  }
+
+  protected abstract recycle(context: RequestContext): void;
+
   /** Answer with an error of the table; counted, and logged within its bucket. */
   refuse(exchange: E, problem: Problem, reason: string): void {
     if (!exchange.open) return;

@@ -10,7 +10,7 @@ import { Server } from 'node:net';
 import { Answers, type AppServices, createReader } from './app-answers.ts';
 import { type BaseExchange, findRequestProblem } from './app-exchange.ts';
 import { Http2Guard } from './app-http2-guard.ts';
-import type { ContextReader } from './context.ts';
+import type { ContextReader, RequestContext } from './context.ts';
 import type { HeaderList } from './header-list.ts';
 import { LIMITS } from './limits.ts';
 import type { Reply } from './problem.ts';
@@ -117,6 +117,10 @@ export class Http2App extends Answers<Http2Exchange> {
   /** Keep the current context beyond this turn of the loop. */
   keep(): void {
     this.#reader.keep();
+  }
+
+  protected recycle(context: RequestContext): void {
+    this.#reader.release(context);
   }
 
   /** Stop accepting; connections that are open go on as before. */

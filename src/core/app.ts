@@ -8,7 +8,7 @@ import uWS, {
 import { Answers, type AppServices, createReader } from './app-answers.ts';
 import { type Exchange, findRequestProblem } from './app-exchange.ts';
 import { type SocketData, type SocketUser, socketBehaviour, socketBounds } from './app-websocket.ts';
-import type { ContextReader } from './context.ts';
+import type { ContextReader, RequestContext } from './context.ts';
 import { PROBLEM_FRAMING, PROBLEM_METHOD } from './context-problems.ts';
 import type { HeaderList } from './header-list.ts';
 import { LIMITS } from './limits.ts';
@@ -119,6 +119,10 @@ export class App extends Answers<Exchange> {
   /** Keep the current context beyond this turn of the loop. */
   keep(): void {
     this.#reader.keep();
+  }
+
+  protected recycle(context: RequestContext): void {
+    this.#reader.release(context);
   }
 
   /** Each answer ends its connection. */

@@ -5,10 +5,7 @@ import type { Clock } from './clock.ts';
 import { findLineProblems, PROBLEM_DUPLICATE, PROBLEM_FORWARDED, PROBLEM_FRAMING } from './context-problems.ts';
 import { decimal, list, pathOf, queryOf } from './context-values.ts';
 
-/**
- * One request, copied out of the native objects in one synchronous pass: one hidden class, strings only, valid after
- * any await. Empty text stands for an absent header.
- */
+/** One request, copied in one synchronous pass: one hidden class, strings only. Empty text stands for an absent header. */
 export class RequestContext {
   method = '';
   /** Raw path and query, as sent, without `?`. */
@@ -46,7 +43,6 @@ export class RequestContext {
   clientCertificate = '';
   /** Every header line as it came, name and value in turn, where the reader keeps them; else empty. */
   fields: string[] = [];
-  /** PROBLEM_* bits. */
   problems = 0;
   /** The peer is one of the trusted proxies. */
   trusted = false;
@@ -62,7 +58,7 @@ export class RequestContext {
 
   /** Address bytes of the socket's peer. */
   get peer(): Uint8Array {
-    this.#peer ??= this.source === undefined ? NO_ADDRESS : new Uint8Array(this.source.getRemoteAddress());
+    this.#peer ??= new Uint8Array(this.source?.getRemoteAddress() ?? new ArrayBuffer(4));
     return this.#peer;
   }
 
@@ -81,21 +77,23 @@ export class RequestContext {
   }
 }
 
-const NO_ADDRESS = new Uint8Array(4);
+const COLON = 0x3a;
+const SPARE_CONTEXTS_MAX = 256;
 /** Fills contexts. One per listener. */
 export type ContextReader = {
   /** Copy a request; the next call re-uses the object unless `keep` is called. @param method asked for where unknown. */
   read(res: HttpResponse, req: HttpRequest, method?: string): RequestContext;
   /** The same of HTTP/2. @param fields names and values in turn, with pseudo-header fields (RFC 9113 §8.3). */
   readFields(fields: readonly string[], peer: Uint8Array): RequestContext;
-  /** The last context outlives its turn (an await follows): the next request gets a new object. */
+  /** The last context outlives its turn (an await follows): the next request gets another object. */
   keep(): void;
+  /** Nobody reads a kept context any more: it is emptied, and another request may have it. Once for each. */
+  release(context: RequestContext): void;
 };
 
 /**
  * Create a reader with one preallocated context (D-08).
- * @param options.csrfHeader lower-case name of the CSRF proof header.
- * @param options.targetMaxBytes longest path and query together.
+ * @param options.csrfHeader lower-case name of the CSRF proof header; targetMaxBytes: path and query together.
  * @param options.keepsFields for a listener that passes headers on: a second pass over them would cost 0.24 µs for each.
  */
 export function createContextReader(options: {
@@ -106,6 +104,7 @@ export function createContextReader(options: {
   readonly keepsFields?: boolean;
 }): ContextReader {
   let context = new RequestContext();
+  const spare: RequestContext[] = [];
   const { trusted, clock, csrfHeader, targetMaxBytes, keepsFields = false } = options;
   const visit = (name: string, value: string): void => {
     if (keepsFields) context.fields.push(name, value);
@@ -135,12 +134,14 @@ export function createContextReader(options: {
       return context;
     },
     keep() {
-      context = new RequestContext();
+      context = spare.pop() ?? new RequestContext();
+    },
+    release(kept) {
+      reset(kept);
+      if (spare.length < SPARE_CONTEXTS_MAX) spare.push(kept);
     },
   };
 }
-
-const COLON = 0x3a;
 
 function readFieldList(context: RequestContext, fields: readonly string[], csrfHeader: string): void {
   context.method = '';

@@ -139,3 +139,14 @@ export function sealFingerprint(sealed: Buffer): string {
   const nonce = sealed.toString('latin1', 2 + idLength, 2 + idLength + NONCE_BYTES);
   return nonce + sealed.toString('latin1', sealed.length - TAG_BYTES);
 }
+
+/** Whether the sealed bytes in [start, end) have this fingerprint. Makes nothing. */
+export function isSealedAs(fingerprint: string, bytes: Buffer, start: number, end: number): boolean {
+  const nonceAt = start + 2 + (bytes[start + 1] ?? 0);
+  const tagAt = end - TAG_BYTES;
+  for (let at = 0; at < TAG_BYTES; at += 1) {
+    if (bytes[tagAt + at] !== fingerprint.charCodeAt(NONCE_BYTES + at)) return false;
+  }
+  for (let at = 0; at < NONCE_BYTES; at += 1) if (bytes[nonceAt + at] !== fingerprint.charCodeAt(at)) return false;
+  return true;
+}

@@ -1,5 +1,6 @@
 // hot: bench/l1.ts
 import type { Session } from './services.ts';
+import type { SessionSearch } from './sessions-search.ts';
 import type { StoreChanges } from './store.ts';
 
 /** What bounds the cache, and what keeps it true. */
@@ -21,9 +22,6 @@ export type L1Counts = {
   flushes: number;
 };
 
-/** A look-up in the store whose answer may be kept, unless a change comes in between. */
-export type Load = Promise<Session | undefined>;
-
 type Entry = {
   readonly handle: string;
   session: Session;
@@ -41,9 +39,10 @@ const EVICTION_STEPS_MAX = 64;
  * It serves only while the store vouches for it (`changes.currentUntil`). Each load leaves a mark under its locator;
  * a change of that session, or one that may concern all, takes the mark away, and a load without its mark is not kept:
  * an answer that was overtaken by its invalidation cannot come back. That something is absent is never kept.
+ * `Load` is a look-up in the store whose answer may be kept, unless a change comes in between.
  * Above its bounds the cache forgets what was not asked for lately (CLOCK), in a bounded number of steps.
  */
-export class L1 {
+export class L1<Load extends object = SessionSearch> {
   readonly counts: L1Counts = { hits: 0, misses: 0, evictions: 0, invalidations: 0, flushes: 0 };
   readonly #options: L1Options;
   readonly #changes: StoreChanges;

@@ -26,20 +26,24 @@ export class RespError {
 /** What the server sent is no RESP2, or larger than the bound: the connection is of no use any more. */
 export class RespProtocolError extends Error {}
 
+/** Memory for replies that span chunks is kept up to this size. */
+const CARRY_KEPT_BYTES = 65_536;
+
 /**
- * Cuts a byte stream into RESP2 replies, wherever its chunks are split. Nothing is decoded and nothing copied but a
- * reply that spans chunks; a reply above `replyMaxBytes` is refused before it is kept.
+ * Cuts a byte stream into RESP2 replies, wherever its chunks are split. Nothing is decoded and nothing copied but
+ * replies that span chunks; one above `replyMaxBytes` is refused before it is kept.
  */
 export class RespFramer {
   readonly #replyMaxBytes: number;
   readonly #onReply: (bytes: Buffer, start: number) => void;
-  #parts: Buffer[] = [];
+  /** The beginning of a reply whose end has not come yet. */
+  #carry: Buffer = EMPTY;
   #have = 0;
   /** Bytes without which looking again is useless. */
   #need = 0;
   #stopped = false;
 
-  /** @param onReply called with the position of each complete reply; the bytes may be kept, and must not be changed. */
+  /** @param onReply called with the position of each complete reply; the bytes are valid until it returns. */
   constructor(replyMaxBytes: number, onReply: (bytes: Buffer, start: number) => void) {
     this.#replyMaxBytes = replyMaxBytes;
     this.#onReply = onReply;
@@ -47,18 +51,15 @@ export class RespFramer {
 
   /** Take the next bytes of the stream. @throws RespProtocolError; the framer is then of no use. */
   push(chunk: Buffer): void {
-    const bytes = this.#join(chunk);
-    if (bytes === undefined) return;
-    let at = 0;
-    while (at < bytes.length && !this.#stopped) {
-      const end = findEnd(bytes, at, this.#replyMaxBytes);
+    let at = this.#have === 0 ? 0 : this.#complete(chunk);
+    while (at < chunk.length && !this.#stopped) {
+      const end = findEnd(chunk, at, this.#replyMaxBytes);
       if (end < 0) {
-        this.#parts = [at === 0 ? bytes : bytes.subarray(at)];
-        this.#have = bytes.length - at;
         this.#need = -end;
+        this.#keep(chunk, at, chunk.length);
         return;
       }
-      this.#onReply(bytes, at);
+      this.#onReply(chunk, at);
       at = end;
     }
   }
@@ -68,15 +69,38 @@ export class RespFramer {
     this.#stopped = true;
   }
 
-  #join(chunk: Buffer): Buffer | undefined {
-    if (this.#have === 0) return chunk;
-    this.#parts.push(chunk);
-    this.#have += chunk.length;
-    if (this.#have < this.#need) return undefined;
-    const bytes = this.#parts.length === 1 ? this.#parts[0]! : Buffer.concat(this.#parts, this.#have);
-    this.#parts = [];
-    this.#have = 0;
-    return bytes;
+  /** Pass on the reply that began in earlier chunks; returns where the next one begins. */
+  #complete(chunk: Buffer): number {
+    let at = 0;
+    while (at < chunk.length) {
+      const end = Math.min(chunk.length, at + this.#need - this.#have);
+      this.#keep(chunk, at, end);
+      at = end;
+      if (this.#have < this.#need) break;
+      const reply = this.#carry.subarray(0, this.#have);
+      const found = findEnd(reply, 0, this.#replyMaxBytes);
+      if (found < 0) {
+        this.#need = -found;
+        continue;
+      }
+      // Its end is not before the bytes that it needed at least, and no more than those were taken.
+      this.#have = 0;
+      if (!this.#stopped) this.#onReply(reply, 0);
+      if (this.#carry.length > CARRY_KEPT_BYTES) this.#carry = EMPTY;
+      break;
+    }
+    return at;
+  }
+
+  #keep(chunk: Buffer, from: number, to: number): void {
+    const wanted = this.#have + to - from;
+    if (this.#carry.length < wanted) {
+      const larger = Buffer.allocUnsafeSlow(Math.max(wanted, this.#need, 2 * this.#carry.length));
+      this.#carry.copy(larger, 0, 0, this.#have);
+      this.#carry = larger;
+    }
+    chunk.copy(this.#carry, this.#have, from, to);
+    this.#have = wanted;
   }
 }
 
@@ -193,7 +217,7 @@ export class BulkCursor {
   }
 }
 
-/** Decode the complete reply at `start`. For what is not hot. */
+/** Decode the complete reply at `start`, into memory of its own. For what is not hot. */
 export function readReply(bytes: Buffer, start: number): RespValue {
   return decode(bytes, { at: start });
 }
@@ -214,7 +238,7 @@ function decode(bytes: Buffer, cursor: { at: number }): RespValue {
       if (length < 0) return null;
       const from = cursor.at;
       cursor.at = from + length + 2;
-      return bytes.subarray(from, from + length);
+      return Buffer.from(bytes.subarray(from, from + length));
     }
     default: {
       const count = readInteger(bytes, at + 1, lineEnd - 1);

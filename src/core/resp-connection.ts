@@ -12,11 +12,13 @@ export type RespConnectionOptions = {
   readonly redis: RedisNodeSettings;
   /** A larger reply ends the connection. */
   readonly replyMaxBytes: number;
+  /** Read at once at most; absent: 16 KiB. */
+  readonly readMaxBytes?: number;
   /** Said after AUTH and SELECT. The connection is up once it resolves; a rejection or a RespRefusal ends it. */
   greet(ask: Ask): Promise<void>;
   /** Up: from now on replies go to `onReply`. */
   onUp(): void;
-  /** A reply that came while up. */
+  /** A reply that came while up. The bytes are valid until it returns. */
   onReply(bytes: Buffer, start: number): void;
   /** Was up and is not any more; nothing more comes of what was sent. */
   onDown(fault: string): void;
@@ -36,6 +38,7 @@ class RespRefusal extends Error {
   }
 }
 
+const READ_MAX_BYTES = 16_384;
 const CLOSED = 'connection_closed';
 /** Codes that answer a command which the server does not know, or does not allow to this user. */
 const REFUSALS: readonly string[] = ['ERR', 'NOPERM'];
@@ -72,6 +75,9 @@ type Attempt = {
  */
 export class RespConnection {
   readonly #options: RespConnectionOptions;
+  /** What is read, of one attempt after the other. */
+  readonly #buffer: Buffer;
+  #heardAt = 0;
   #attempt: Attempt | undefined;
   #attempts = 0;
   #retry: NodeJS.Timeout | undefined;
@@ -79,11 +85,17 @@ export class RespConnection {
 
   constructor(options: RespConnectionOptions) {
     this.#options = options;
+    this.#buffer = Buffer.allocUnsafeSlow(options.readMaxBytes ?? READ_MAX_BYTES);
     this.#connect();
   }
 
   get isUp(): boolean {
     return this.#attempt?.isUp ?? false;
+  }
+
+  /** When something was read last, monotonic ms. */
+  get heardAt(): number {
+    return this.#heardAt;
   }
 
   /** Send one or more commands, in ASCII. Only while up. */
@@ -109,7 +121,9 @@ export class RespConnection {
 
   #connect(): void {
     const { redis, replyMaxBytes } = this.#options;
-    const socket = openSocket(redis, () => void this.#shakeHands(attempt));
+    const buffer = this.#buffer;
+    const onRead = (length: number): void => this.#read(attempt, buffer.subarray(0, length));
+    const socket = openSocket(redis, buffer, onRead, () => void this.#shakeHands(attempt));
     const framer = new RespFramer(replyMaxBytes, (bytes, start) => this.#take(attempt, bytes, start));
     const attempt: Attempt = {
       socket,
@@ -123,18 +137,20 @@ export class RespConnection {
     };
     this.#attempt = attempt;
     attempt.timer = setTimeout(() => this.#end(attempt, 'ETIMEDOUT'), redis.connectTimeoutMs);
-    socket.on('data', (chunk) => {
-      try {
-        framer.push(chunk);
-      } catch (error) {
-        if (!(error instanceof RespProtocolError)) throw error;
-        this.#end(attempt, 'protocol_error');
-      }
-    });
     socket.on('error', (error) => {
       attempt.fault = socketFault(error);
     });
     socket.on('close', () => this.#onClosed(attempt));
+  }
+
+  #read(attempt: Attempt, chunk: Buffer): void {
+    this.#heardAt = performance.now();
+    try {
+      attempt.framer.push(chunk);
+    } catch (error) {
+      if (!(error instanceof RespProtocolError)) throw error;
+      this.#end(attempt, 'protocol_error');
+    }
   }
 
   async #shakeHands(attempt: Attempt): Promise<void> {

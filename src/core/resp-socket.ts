@@ -14,10 +14,26 @@ export function reconnectDelayMs(attempts: number): number {
   return Math.min(RECONNECT_FIRST_MS * 2 ** Math.min(attempts, 10), RECONNECT_MAX_MS);
 }
 
-/** Open a connection to a Redis or Valkey server: TCP or TLS as configured. `onOpen` runs once it can be written to. */
-export function openSocket(redis: RedisNodeSettings, onOpen: () => void): Socket {
+/**
+ * Open a connection to a Redis or Valkey server: TCP or TLS as configured. `onOpen` runs once it can be written to.
+ * @param buffer what comes is read into it, over what came before, so that no read needs memory of its own.
+ * @param onRead called with how many bytes of it were read.
+ */
+export function openSocket(
+  redis: RedisNodeSettings,
+  buffer: Buffer,
+  onRead: (length: number) => void,
+  onOpen: () => void,
+): Socket {
   const { host, port, tls } = redis;
-  const common = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS };
+  const onread = {
+    buffer,
+    callback(length: number) {
+      onRead(length);
+      return true;
+    },
+  };
+  const common = { host, port, noDelay: true, keepAlive: true, keepAliveInitialDelay: KEEP_ALIVE_MS, onread };
   return tls === undefined ? connectTcp(common, onOpen) : connectTls({ ...tlsOptions(tls), ...common }, onOpen);
 }
 

@@ -1,4 +1,5 @@
 import type { HeaderList } from './header-list.ts';
+import type { Late } from './late.ts';
 import type { SessionCold, SessionDescription, SessionHot, SessionOrigin } from './session.ts';
 
 /** A live session as requests see it: decoded, within its limits, with ready-made answer headers. */
@@ -44,6 +45,8 @@ export type Sessions = {
    * @param now ms since the epoch, if the caller knows it.
    */
   find(handle: string, slide: boolean, now?: number): Session | undefined | Promise<Session | undefined>;
+  /** The same for the hot path. @throws store_unavailable if the store cannot even be asked now */
+  look(handle: string, slide: boolean, now: number): Session | undefined | Late<Session | undefined>;
   /** Make a session under a new handle. Undefined if a logout overtook the login (D-18). */
   create(creation: NewSession): Promise<{ readonly handle: string; readonly session: Session } | undefined>;
   /** The cold part of a live session, for flows that talk to the provider. */

@@ -1,12 +1,12 @@
-import { hmacBase64url, type KeyRing, sealFingerprint } from './crypto.ts';
+import { hmacBase64url, isSealedAs, type KeyRing, sealFingerprint } from './crypto.ts';
 import type { HeaderList } from './header-list.ts';
 import type { IdentityHeaders } from './identity.ts';
 import { LIMITS } from './limits.ts';
 import type { MacKey } from './mac.ts';
 import type { Session } from './services.ts';
-import { locatorOf, openPart, type SessionHot } from './session.ts';
+import { openPart, type SessionHot } from './session.ts';
 import { SessionSharing } from './session-sharing.ts';
-import type { StoredHot } from './store.ts';
+import type { HotView } from './store.ts';
 
 /** A decoded session with what its keepers need. */
 export type Decoded = {
@@ -17,7 +17,8 @@ export type Decoded = {
   readonly bytes: number;
 };
 
-type Remembered = Decoded & { readonly fingerprint: string };
+/** A decoded session, and which bytes it was. */
+export type Remembered = Decoded & { readonly fingerprint: string };
 
 /**
  * Memory of a cached session besides its texts: maps, objects, heads of strings. Measured 450 bytes with a typical
@@ -45,33 +46,34 @@ export class SessionDecoder {
     this.#identity = identity;
   }
 
-  /** The locator of a handle; known ones without a hash. */
-  locatorOf(handle: string): string {
-    return this.#memo.get(handle)?.session.locator ?? locatorOf(handle);
+  /** What a handle stands for, as far as is remembered. */
+  find(handle: string): Remembered | undefined {
+    return this.#memo.get(handle);
   }
 
-  /** Undefined if the record cannot be opened: no key of the ring fits, or the bytes are not ours. */
-  decode(handle: string, locator: string, stored: StoredHot): Decoded | undefined {
-    const fingerprint = sealFingerprint(stored.hot);
-    const known = this.#memo.get(handle);
-    if (known !== undefined && known.fingerprint === fingerprint) {
+  /**
+   * Undefined if the record cannot be opened: no key of the ring fits, or the bytes are not ours.
+   * @param known what `find` found; what was remembered since is looked for.
+   */
+  decode(handle: string, locator: string, stored: HotView, known = this.#memo.get(handle)): Decoded | undefined {
+    const { bytes, start, end, lastSeenAt, revision } = stored;
+    if (known !== undefined && isSealedAs(known.fingerprint, bytes, start, end)) {
       const { session } = known;
-      if (session.lastSeenAt === stored.lastSeenAt && session.revision === stored.revision) return known;
-      const { lastSeenAt, revision } = stored;
+      if (session.lastSeenAt === lastSeenAt && session.revision === revision) return known;
       return this.#remember({ ...known, session: { ...session, lastSeenAt, revision } });
     }
-    const hot = openPart(this.#ring, handle, locator, 'h', stored.hot) as SessionHot | undefined;
+    const sealed = bytes.subarray(start, end);
+    const hot = openPart(this.#ring, handle, locator, 'h', sealed) as SessionHot | undefined;
     if (hot === undefined) return undefined;
     this.#sharing.share(hot);
     const publicId = publicIdOf(this.#ring, hot.indexKeyId, locator);
     const headers = this.#identity.build({ hot, publicId });
     const sharedChars = shareToken(headers, hot);
-    const { lastSeenAt, revision } = stored;
     return this.#remember({
       handle: copyOf(handle),
       session: { locator, publicId, hot, headers, lastSeenAt, revision },
-      bytes: ENTRY_OVERHEAD_BYTES + stored.hot.length + headers.block.length - sharedChars,
-      fingerprint,
+      bytes: ENTRY_OVERHEAD_BYTES + sealed.length + headers.block.length - sharedChars,
+      fingerprint: sealFingerprint(sealed),
     });
   }
 

@@ -3,7 +3,8 @@ import type { SessionSettings } from './config/types.ts';
 import { type KeyRing, randomToken } from './crypto.ts';
 import { deviceOf } from './device.ts';
 import type { IdentityHeaders } from './identity.ts';
-import type { L1, Load } from './l1.ts';
+import type { L1 } from './l1.ts';
+import { Late } from './late.ts';
 import type { NewSession, Session, Sessions } from './services.ts';
 import {
   locatorOf,
@@ -17,7 +18,9 @@ import {
 } from './session.ts';
 import { SessionDecoder } from './sessions-decode.ts';
 import { createIndexedSessions, indexKeys, indexKeysOf } from './sessions-index.ts';
+import { type SearchHome, SessionSearch } from './sessions-search.ts';
 import type { SessionStore } from './store.ts';
+import { viewOf } from './store-hot.ts';
 
 /** What sessions are made of. */
 export type SessionsOptions = {
@@ -42,23 +45,27 @@ export function createSessions(options: SessionsOptions): Sessions {
   const { store, ring, clock, settings, l1 } = options;
   const decoder = new SessionDecoder(ring, options.identity);
   const touch = createToucher(options);
-  const load = createLoader(options, decoder);
+  const search = createSearcher(options, decoder, { isWithinLimits, touch });
+  const look: Sessions['look'] = (handle, slide, now) => {
+    const known = l1?.find(handle, now);
+    if (known === undefined) return search(handle, slide, now);
+    if (!isWithinLimits(known, now)) {
+      // Over by what we know; another process may know better.
+      l1?.drop(known.locator);
+      return search(handle, slide, now);
+    }
+    if (slide) touch(known, now);
+    return known;
+  };
   return {
+    look,
     find(handle, slide, now = clock.now()) {
-      const known = l1?.find(handle, now);
-      if (known !== undefined) {
-        if (isWithinLimits(known, now)) {
-          if (slide) touch(known, now);
-          return known;
-        }
-        // Over by what we know; another process may know better.
-        l1?.drop(known.locator);
+      try {
+        const found = look(handle, slide, now);
+        return found instanceof Late ? found.promise() : found;
+      } catch (error) {
+        return Promise.reject(error);
       }
-      return load(handle, now).then((session) => {
-        if (session === undefined || !isWithinLimits(session, now)) return undefined;
-        if (slide) touch(session, now);
-        return session;
-      });
     },
     create: (creation) => createSession(options, decoder, creation),
     async readCold(handle) {
@@ -85,28 +92,37 @@ function idleMsOf(session: Session, settings: Pick<SessionSettings, 'idleMs'>): 
 }
 
 /**
- * Looks sessions up in the store, whatever their limits. Who asks for a session that is being looked up gets the same
- * answer, unless it changed meanwhile; the answer goes to the L1 on the same condition.
+ * Looks sessions up in the store. Who asks for a session that is being looked up gets the same answer, unless it
+ * changed meanwhile; the answer goes to the L1 on the same condition.
  */
-function createLoader({ store, l1 }: SessionsOptions, decoder: SessionDecoder): (handle: string, now: number) => Load {
-  return (handle, now) => {
-    const locator = decoder.locatorOf(handle);
+function createSearcher(
+  { store, l1 }: SessionsOptions,
+  decoder: SessionDecoder,
+  limits: Pick<SearchHome, 'isWithinLimits' | 'touch'>,
+): (handle: string, slide: boolean, now: number) => SessionSearch {
+  const home: SearchHome = {
+    ...limits,
+    open(search, stored) {
+      const { handle, locator, known } = search;
+      const decoded = stored && decoder.decode(handle, locator, stored, known);
+      if (decoded === undefined) l1?.abandon(locator, search);
+      else l1?.fill(search, decoded.handle, decoded.session, decoded.bytes);
+      return decoded?.session;
+    },
+    abandon: (search) => l1?.abandon(search.locator, search),
+  };
+  return (handle, slide, now) => {
+    const known = decoder.find(handle);
+    const locator = known?.session.locator ?? locatorOf(handle);
+    const search = new SessionSearch(home, handle, locator, known, slide, now);
     const running = l1?.findLoad(locator, now);
-    if (running !== undefined) return running;
-    const load: Load = store.readHot(locator, now).then(
-      (stored) => {
-        const decoded = stored === undefined ? undefined : decoder.decode(handle, locator, stored);
-        if (decoded === undefined) l1?.abandon(locator, load);
-        else l1?.fill(load, decoded.handle, decoded.session, decoded.bytes);
-        return decoded?.session;
-      },
-      (error: unknown) => {
-        l1?.abandon(locator, load);
-        throw error;
-      },
-    );
-    l1?.begin(locator, load);
-    return load;
+    if (running !== undefined) {
+      search.join(running);
+      return search;
+    }
+    store.lookUp(locator, now, search);
+    l1?.begin(locator, search);
+    return search;
   };
 }
 
@@ -120,12 +136,12 @@ function createToucher(options: SessionsOptions): (session: Session, now: number
     running.add(session.locator);
     store
       .touch(session.locator, now, Math.min(now + idleMs, absoluteAt))
+      .finally(() => running.delete(session.locator))
       .then((isAlive) => {
         if (isAlive) l1?.replace(session, { ...session, lastSeenAt: now });
         else l1?.drop(session.locator);
       })
-      .catch(onBackgroundError)
-      .finally(() => running.delete(session.locator));
+      .catch(onBackgroundError);
   };
 }
 
@@ -157,7 +173,7 @@ async function createSession(options: SessionsOptions, decoder: SessionDecoder, 
     maxPerSubject: settings.maxPerUser,
   });
   if (outcome === 'ended') return undefined;
-  const decoded = decoder.decode(handle, locator, { revision: 1, lastSeenAt: now, hot: sealed });
+  const decoded = decoder.decode(handle, locator, viewOf({ revision: 1, lastSeenAt: now, hot: sealed }));
   if (decoded === undefined) throw new TypeError('a record just sealed does not open');
   return { handle, session: decoded.session };
 }

@@ -1,6 +1,8 @@
+import type { Waiter } from './late.ts';
 import { createMemoryLeases } from './lease-memory.ts';
 import { LIMITS } from './limits.ts';
 import type {
+  HotView,
   OnceKind,
   SessionChange,
   SessionCreation,
@@ -13,6 +15,7 @@ import type {
   StoreStatus,
 } from './store.ts';
 import { ChangeHub } from './store-changes.ts';
+import { readHotOf, viewOf } from './store-hot.ts';
 import { MemoryMarks } from './store-memory-marks.ts';
 import {
   checkCreation,
@@ -96,10 +99,15 @@ class MemoryStore implements SessionStore {
     return 'created';
   }
 
-  async readHot(locator: string, now: number): Promise<StoredHot | undefined> {
+  lookUp(locator: string, now: number, waiter: Waiter<HotView | undefined>): void {
     this.reads.lookups += 1;
     const record = this.#findLive(locator, now);
-    return record && hotOf(record);
+    const view = record && viewOf(hotOf(record));
+    queueMicrotask(() => waiter.done(view));
+  }
+
+  readHot(locator: string, now: number): Promise<StoredHot | undefined> {
+    return readHotOf(this, locator, now);
   }
 
   async readAll(locator: string, now: number): Promise<StoredSession | undefined> {

@@ -1,6 +1,7 @@
 import type { RedisAddress, RedisSettings } from './config/types-store.ts';
 import { SallyportError } from './errors.ts';
-import type { StoredHot, StoreReadCounts } from './store.ts';
+import type { Waiter } from './late.ts';
+import type { HotView, StoreReadCounts } from './store.ts';
 import { ChangeHub } from './store-changes.ts';
 import { ClusterWatch } from './store-cluster.ts';
 import { StoreNode, type StoreNodeOptions } from './store-node.ts';
@@ -80,9 +81,11 @@ export class StoreNodes implements StoreCommands, Masters {
     this.changes.all();
   }
 
-  read(locator: string, now: number): Promise<StoredHot | undefined> {
+  /** See SessionStore.lookUp. */
+  read(locator: string, now: number, waiter: Waiter<HotView | undefined>): void {
     const node = this.#slots === undefined ? this.#list[0] : this.#slots[slotOf(`{${locator}}`)];
-    return node === undefined ? Promise.reject(this.#unknown()) : node.reader.read(locator, now);
+    if (node === undefined) throw this.#unknown();
+    node.reader.read(locator, now, waiter);
   }
 
   run<T>(key: string, send: (redis: RedisCommands) => Promise<T>): Promise<T> {
@@ -176,9 +179,9 @@ export class StoreNodes implements StoreCommands, Masters {
         },
         onDoubt: () => this.#watch?.refresh(),
         ...(redis.topology?.mode === 'cluster' && {
-          onRedirect: async (redirect, locator, now, hops) => {
+          onRedirect: async (redirect, lookup) => {
             const target = await this.#target(redirect, node);
-            return target.reader.follow(locator, now, hops, redirect.kind === 'ASK');
+            target.reader.follow(lookup, redirect.kind === 'ASK');
           },
         }),
       },

@@ -1,9 +1,11 @@
 import type { RedisNodeSettings } from './config/types-store.ts';
 import type { SallyportError } from './errors.ts';
+import type { Waiter } from './late.ts';
 import { LIMITS } from './limits.ts';
 import { BulkCursor, readDigits, readErrorCode, readErrorLine } from './resp-codec.ts';
 import { askWhetherMaster, RespConnection } from './resp-connection.ts';
-import type { StoredHot, StoreReadCounts } from './store.ts';
+import type { HotView, StoreReadCounts } from './store.ts';
+import { createPlaceholder, Lookup } from './store-lookup.ts';
 import { parseRedirect, type StoreRedirect } from './store-slots.ts';
 import type { StoreFaults } from './store-valkey-faults.ts';
 
@@ -21,7 +23,7 @@ export type StoreReaderOptions = {
   /** The connection was up and broke. */
   onDown(): void;
   /** A server of a Cluster names another one, which is read there. Absent: such an answer is a failure. */
-  onRedirect?(redirect: StoreRedirect, locator: string, now: number, hops: number): Promise<StoredHot | undefined>;
+  onRedirect?(redirect: StoreRedirect, lookup: Lookup): Promise<void>;
 };
 
 /** Servers that one read is sent to at most: two redirections (MOVED, then ASK). */
@@ -30,22 +32,17 @@ const HOPS_MAX = 3;
 /** Fields of a hot read; `e` is the end in the callers' clock. */
 const ASKING_TEXT = '*1\r\n$6\r\nASKING\r\n';
 const FIELDS_TEXT = '$1\r\nr\r\n$1\r\nn\r\n$1\r\ne\r\n$1\r\nh\r\n';
+type Mutable<Value> = { -readonly [Name in keyof Value]: Value[Name] };
+
+/** `s:{` and `}` around the locator. */
+const KEY_MARKS = 4;
+const NO_BYTES = Buffer.alloc(0);
+/** The answers of a busy turn come with one call of the kernel. */
+const READ_MAX_BYTES = 262_144;
 /** A record and what RESP puts around it. */
 const REPLY_MAX_BYTES = LIMITS.sessionRecordMaxBytes + 1_024;
 /** Answered look-ups kept in front of the queue before it is cut. */
 const QUEUE_SLACK = 1_024;
-
-type Lookup = {
-  readonly locator: string;
-  readonly answer: PromiseWithResolvers<StoredHot | undefined>;
-  /** The latest time of those who ask, ms since the epoch. */
-  now: number;
-  /** Servers that it was sent to, this one included. */
-  readonly hops: number;
-  /** When it was sent, monotonic ms. */
-  sentAt: number;
-  isSettled: boolean;
-};
 
 /**
  * Hot reads over a connection of their own (D-14): those of one loop turn leave as one write, each key once, and are
@@ -58,6 +55,8 @@ export class StoreReader {
   readonly #options: StoreReaderOptions;
   readonly #connection: RespConnection;
   readonly #cursor = new BulkCursor();
+  /** What was read last: one for all, since nobody keeps it. */
+  readonly #view: Mutable<HotView> = { revision: 0, lastSeenAt: 0, bytes: NO_BYTES, start: 0, end: 0 };
   /** The reads of this loop turn by locator. */
   readonly #turn = new Map<string, Lookup>();
   /** What was sent, oldest first; those before `#head` are answered. */
@@ -74,6 +73,7 @@ export class StoreReader {
     this.#connection = new RespConnection({
       redis,
       replyMaxBytes: REPLY_MAX_BYTES,
+      readMaxBytes: READ_MAX_BYTES,
       greet: async (ask) => (isMember ? askWhetherMaster(ask) : void (await ask(['PING']))),
       onUp: () => options.onUp(),
       onReply: (bytes, start) => this.#answer(bytes, start),
@@ -98,38 +98,34 @@ export class StoreReader {
     return this.#turn.size + this.#queue.length - this.#head;
   }
 
-  /**
-   * The hot half of the session at `locator` below `keyPrefix`, which must be base64url text.
-   * @param now ms since the epoch; a record that is over by then is absent.
-   */
-  read(locator: string, now: number): Promise<StoredHot | undefined> {
+  /** See SessionStore.lookUp; the session is looked for below `keyPrefix`. */
+  read(locator: string, now: number, waiter: Waiter<HotView | undefined>): void {
     const known = this.#turn.get(locator);
     if (known !== undefined) {
-      known.now = Math.max(known.now, now);
-      return known.answer.promise;
+      known.join(now, waiter);
+      return;
     }
     const refusal = this.#refusal();
-    if (refusal !== undefined) return Promise.reject(refusal);
-    const answer = Promise.withResolvers<StoredHot | undefined>();
-    if (this.#turn.size === 0) setImmediate(() => this.#send());
-    this.#turn.set(locator, { locator, answer, now, hops: 1, sentAt: 0, isSettled: false });
-    return answer.promise;
+    if (refusal !== undefined) throw refusal;
+    if (this.#turn.size === 0) setImmediate(this.#send);
+    this.#turn.set(locator, new Lookup(locator, now, waiter));
   }
 
-  /** The same behind a redirection, at once. @param asking the slot is on its way to this server. */
-  follow(locator: string, now: number, hops: number, asking: boolean): Promise<StoredHot | undefined> {
+  /**
+   * Go on behind a redirection, at once. @param asking the slot is on its way to this server.
+   * @throws store_unavailable if nothing can be asked now
+   */
+  follow(lookup: Lookup, asking: boolean): void {
     const refusal = this.#refusal();
-    if (refusal !== undefined) return Promise.reject(refusal);
-    const answer = Promise.withResolvers<StoredHot | undefined>();
-    const lookup = { locator, answer, now, hops, sentAt: performance.now(), isSettled: false };
+    if (refusal !== undefined) throw refusal;
     // The answer to ASKING has a place of its own in the queue; nobody waits for it.
-    if (asking) this.#queue.push({ ...lookup, isSettled: true });
+    if (asking) this.#queue.push(createPlaceholder());
+    lookup.sentAt = performance.now();
     this.#queue.push(lookup);
     this.counts.lookups += 1;
     this.counts.writes += 1;
-    this.#connection.write((asking ? ASKING_TEXT : '') + this.#command(locator));
+    this.#connection.write((asking ? ASKING_TEXT : '') + this.#command(lookup.locator));
     this.#deadline ??= this.#watch(this.#options.redis.commandTimeoutMs);
-    return answer.promise;
   }
 
   /** Give the connection up and open another one; what is in flight fails. */
@@ -144,7 +140,7 @@ export class StoreReader {
     clearTimeout(this.#deadline);
   }
 
-  #send(): void {
+  readonly #send = (): void => {
     if (this.#turn.size === 0) return;
     const sentAt = performance.now();
     let text = '';
@@ -158,11 +154,12 @@ export class StoreReader {
     this.#turn.clear();
     this.#connection.write(text);
     this.#deadline ??= this.#watch(this.#options.redis.commandTimeoutMs);
-  }
+  };
 
   #command(locator: string): string {
-    const key = `${this.#options.redis.keyPrefix}s:{${locator}}`;
-    return `*6\r\n$5\r\nHMGET\r\n$${key.length}\r\n${key}\r\n${FIELDS_TEXT}`;
+    const { keyPrefix } = this.#options.redis;
+    const keyBytes = keyPrefix.length + KEY_MARKS + locator.length;
+    return `*6\r\n$5\r\nHMGET\r\n$${keyBytes}\r\n${keyPrefix}s:{${locator}}\r\n${FIELDS_TEXT}`;
   }
 
   /** Why nothing can be sent now. */
@@ -179,24 +176,27 @@ export class StoreReader {
       this.#connection.drop('protocol_error');
       return;
     }
-    this.#repliedAt = performance.now();
+    this.#repliedAt = this.#connection.heardAt;
     this.#head += 1;
     if (this.#head === this.#queue.length || this.#head > QUEUE_SLACK) {
       this.#queue = this.#head === this.#queue.length ? [] : this.#queue.slice(this.#head);
       this.#head = 0;
     }
     if (lookup.isSettled) return;
-    lookup.isSettled = true;
     const code = readErrorCode(bytes, start);
     if (code !== undefined) this.#refused(lookup, code, readErrorLine(bytes, start));
-    else lookup.answer.resolve(readHot(this.#cursor, bytes, start, lookup.now));
+    else lookup.done(this.#readHot(bytes, start, lookup.now) ? this.#view : undefined);
   }
 
-  #refused({ locator, now, hops, answer }: Lookup, code: string, line: string): void {
+  #refused(lookup: Lookup, code: string, line: string): void {
     const { onRedirect } = this.#options;
-    const redirect = onRedirect && hops < HOPS_MAX ? parseRedirect(line) : undefined;
-    if (onRedirect === undefined || redirect === undefined) answer.reject(this.#unavailable(code));
-    else answer.resolve(onRedirect(redirect, locator, now, hops + 1));
+    const redirect = onRedirect && lookup.hops < HOPS_MAX ? parseRedirect(line) : undefined;
+    if (onRedirect === undefined || redirect === undefined) {
+      lookup.failed(this.#unavailable(code));
+      return;
+    }
+    lookup.hops += 1;
+    onRedirect(redirect, lookup).catch((error: unknown) => lookup.failed(error));
   }
 
   /** One timer for all that is in flight. */
@@ -214,9 +214,7 @@ export class StoreReader {
     for (; at < this.#queue.length; at += 1) {
       const lookup = this.#queue[at]!;
       if (now - lookup.sentAt < commandTimeoutMs) break;
-      if (lookup.isSettled) continue;
-      lookup.isSettled = true;
-      lookup.answer.reject(this.#unavailable('timeout'));
+      if (!lookup.isSettled) lookup.failed(this.#unavailable('timeout'));
     }
     const isSilent = oldest !== undefined && at > this.#head && now - this.#repliedAt >= commandTimeoutMs;
     const next = this.#queue[at];
@@ -232,25 +230,29 @@ export class StoreReader {
     this.#queue = [];
     this.#head = 0;
     this.#turn.clear();
-    for (const lookup of lost) if (!lookup.isSettled) lookup.answer.reject(this.#unavailable(fault));
+    for (const lookup of lost) if (!lookup.isSettled) lookup.failed(this.#unavailable(fault));
+  }
+
+  /** A hash that lacks one of the fields, or holds no numbers, is no session of ours: nothing of it is believed. */
+  #readHot(bytes: Buffer, start: number, now: number): boolean {
+    const cursor = this.#cursor;
+    const view = this.#view;
+    if (!cursor.open(bytes, start, 4)) return false;
+    view.revision = readNumber(cursor, bytes);
+    view.lastSeenAt = readNumber(cursor, bytes);
+    const expiresAt = readNumber(cursor, bytes);
+    const hasHot = cursor.next() && cursor.start !== -1;
+    cursor.close();
+    view.bytes = bytes;
+    view.start = cursor.start;
+    view.end = cursor.end;
+    // A comparison with NaN is false, so that a field that is no number ends here.
+    return hasHot && view.revision >= 0 && view.lastSeenAt >= 0 && expiresAt > now;
   }
 
   #unavailable(fault: string): SallyportError {
     return this.#options.faults.unavailable(fault);
   }
-}
-
-/** A hash that lacks one of the fields, or holds no numbers, is no session of ours: nothing of it is believed. */
-function readHot(cursor: BulkCursor, bytes: Buffer, start: number, now: number): StoredHot | undefined {
-  if (!cursor.open(bytes, start, 4)) return undefined;
-  const revision = readNumber(cursor, bytes);
-  const lastSeenAt = readNumber(cursor, bytes);
-  const expiresAt = readNumber(cursor, bytes);
-  const hasHot = cursor.next() && cursor.start !== -1;
-  cursor.close();
-  // A comparison with NaN is false, so that a field that is no number ends here.
-  if (!hasHot || !(revision >= 0 && lastSeenAt >= 0 && expiresAt > now)) return undefined;
-  return { revision, lastSeenAt, hot: bytes.subarray(cursor.start, cursor.end) };
 }
 
 function readNumber(cursor: BulkCursor, bytes: Buffer): number {

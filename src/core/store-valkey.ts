@@ -12,12 +12,12 @@ import type {
   StoreChanges,
   StoreCounters,
   StoredDescription,
-  StoredHot,
   StoredSession,
   StoreLeases,
   StoreReadCounts,
   StoreStatus,
 } from './store.ts';
+import { readHotOf } from './store-hot.ts';
 import type { StoreNodeOptions } from './store-node.ts';
 import { StoreNodes } from './store-nodes.ts';
 import {
@@ -74,6 +74,9 @@ class ValkeyStore implements SessionStore {
   readonly counters: StoreCounters;
   readonly changes: StoreChanges | undefined;
   readonly reads: Readonly<StoreReadCounts>;
+  readonly lookUp: SessionStore['lookUp'] = (locator, now, waiter) => this.#nodes.read(locator, now, waiter);
+  readonly readHot: SessionStore['readHot'] = async (locator, now) =>
+    isKey(locator) ? readHotOf(this, locator, now) : undefined;
   readonly #prefix: string;
   readonly #nodes: StoreNodes;
   readonly #waits: boolean;
@@ -105,10 +108,6 @@ class ValkeyStore implements SessionStore {
       throw locatorExists();
     }
     return this.#settle(creation, indexes);
-  }
-
-  readHot(locator: string, now: number): Promise<StoredHot | undefined> {
-    return isKey(locator) ? this.#nodes.read(locator, now) : Promise.resolve(undefined);
   }
 
   async readAll(locator: string, now: number): Promise<StoredSession | undefined> {

@@ -1,3 +1,5 @@
+import type { Waiter } from './late.ts';
+
 /**
  * The hot half of a stored session, as one read returns it (D-12). The store knows bytes and keys only: what is
  * sealed inside is the business of sessions.ts.
@@ -9,6 +11,16 @@ export type StoredHot = {
   readonly lastSeenAt: number;
   /** Sealed hot part. */
   readonly hot: Buffer;
+};
+
+/** The same in the memory where it was read: valid until the call returns that brings it. */
+export type HotView = {
+  readonly revision: number;
+  readonly lastSeenAt: number;
+  /** Holds the sealed hot part in [start, end). */
+  readonly bytes: Buffer;
+  readonly start: number;
+  readonly end: number;
 };
 
 /** The whole stored session. */
@@ -164,7 +176,14 @@ export type SessionStore = {
    * Ends the user's oldest sessions above `maxPerSubject`. Never overwrites an existing locator (throws).
    */
   create(creation: SessionCreation): Promise<'created' | 'ended'>;
-  /** One look-up, shared with others of the same turn of the event loop; `undefined` if the session does not exist. */
+  /**
+   * One look-up, shared with others of the same turn of the event loop, told in a later one; `undefined` if the session
+   * does not exist. For the hot path.
+   * @param locator as locatorOf makes it; it is not looked at.
+   * @throws store_unavailable if nothing can be asked now
+   */
+  lookUp(locator: string, now: number, waiter: Waiter<HotView | undefined>): void;
+  /** The same, whatever the locator, and with memory of its own. */
   readHot(locator: string, now: number): Promise<StoredHot | undefined>;
   /** The whole record; not for the hot path. */
   readAll(locator: string, now: number): Promise<StoredSession | undefined>;

@@ -1,6 +1,7 @@
 import type { ErrorCode } from './errors.ts';
 import type { HeaderList } from './header-list.ts';
-import type { BearerRefusal } from './services.ts';
+import { Late, type Waiter } from './late.ts';
+import type { BearerRefusal, Session } from './services.ts';
 import type { SiteRuntime } from './sites.ts';
 
 /** What verify answers. A value; reply.ts turns it into bytes. */
@@ -12,6 +13,40 @@ export type Decision =
 
 /** A decision, now or later. */
 export type Deciding = Decision | Promise<Decision>;
+
+/** A decision that waits for the store. */
+export class LateDecision extends Late<Decision> implements Waiter<Session | undefined> {
+  readonly #judge: (session: Session | undefined) => Deciding;
+
+  /** @param judge decides about what was found. */
+  constructor(found: Late<Session | undefined>, judge: (session: Session | undefined) => Deciding) {
+    super();
+    this.#judge = judge;
+    found.wait(this);
+  }
+
+  done(session: Session | undefined): void {
+    let deciding: Deciding;
+    try {
+      deciding = this.#judge(session);
+    } catch (error) {
+      this.fail(error);
+      return;
+    }
+    if (!(deciding instanceof Promise)) {
+      this.settle(deciding);
+      return;
+    }
+    deciding.then(
+      (decision) => this.settle(decision),
+      (error: unknown) => this.fail(error),
+    );
+  }
+
+  failed(error: unknown): void {
+    this.fail(error);
+  }
+}
 
 /** A refusal. `reason` is for the log; the world sees the code. */
 export type Denial = {

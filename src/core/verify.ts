@@ -12,6 +12,7 @@ import type { CsrfProofs } from './csrf.ts';
 import { SallyportError } from './errors.ts';
 import type { Freshness, Renewal } from './freshness.ts';
 import type { IdentityHeaders } from './identity.ts';
+import { Late } from './late.ts';
 import { isNavigation, isPreflight, isUnsafeMethod, originProblem } from './origin.ts';
 import { AMBIGUOUS, canonicalPath, isCleanTarget } from './path.ts';
 import type { ReturnToCheck } from './return-to.ts';
@@ -21,7 +22,7 @@ import type { BearerResult, BearerTokens, Session, Sessions, Tokens } from './se
 import type { SessionBinding } from './session-binding.ts';
 import { canonicalHost, type SiteRuntime, type SiteTable } from './sites.ts';
 import { stepUpOf } from './step-up.ts';
-import { type Deciding, type Decision, deny, denyBearer } from './verify-decision.ts';
+import { type Deciding, type Decision, deny, denyBearer, LateDecision } from './verify-decision.ts';
 import { isMethodToken, isOwnPath, schemeOf } from './verify-forwarded.ts';
 import type { VerifyOptions, VerifyOptionsParser } from './verify-options.ts';
 import { type Asker, allowWithToken } from './verify-service.ts';
@@ -75,10 +76,10 @@ export const NO_BEARER = 'no_bearer';
 
 /**
  * Decide a ForwardAuth request (SPEC §6, D-01 to D-09) for the Traefik header family. Synchronous but for the session
- * look-up and the wait for a new token, which may be promises.
- * @throws never for what a client sends; `store_unavailable` and `idp_unavailable` reject the promise.
+ * look-up and the wait for a new token.
+ * @throws never for what a client sends; `store_unavailable`, and later `idp_unavailable` too.
  */
-export function verify(context: RequestContext, entry: VerifyEntry, services: VerifyServices): Deciding {
+export function verify(context: RequestContext, entry: VerifyEntry, services: VerifyServices): Deciding | LateDecision {
   if (!entry.allPeersTrusted && !context.trusted) return deny('untrusted_proxy', 'peer', undefined, false);
   const { sharedSecret } = services.config.verify;
   if (sharedSecret !== undefined && !equalSecret(context.gatewaySecret, sharedSecret)) {
@@ -139,7 +140,7 @@ function openInquiry(
   return { context, site, options, route, method, handshake, isPublic };
 }
 
-function decide(inquiry: Inquiry, services: VerifyServices): Deciding {
+function decide(inquiry: Inquiry, services: VerifyServices): Deciding | LateDecision {
   const { context, site, route, method } = inquiry;
   if (isPreflight(method, context)) return { kind: 'allow', headers: services.identity.blank };
   if (route !== undefined && !isAddressAllowed(route, context, services.trusted)) {
@@ -161,9 +162,9 @@ function decide(inquiry: Inquiry, services: VerifyServices): Deciding {
   const handle = site.findHandle(context.cookie);
   if (handle === NO_HANDLE) return withoutSession(inquiry, 'no_cookie', services);
   if (handle === CONFLICTING_HANDLE) return withoutSession(inquiry, 'conflicting_cookies', services);
-  const found = services.sessions.find(handle, true, context.readAt);
-  if (found instanceof Promise) {
-    return found.then((session) => judge(inquiry, handle, session, services.clock.now(), services));
+  const found = services.sessions.look(handle, true, context.readAt);
+  if (found instanceof Late) {
+    return new LateDecision(found, (session) => judge(inquiry, handle, session, services.clock.now(), services));
   }
   return judge(inquiry, handle, found, context.readAt, services);
 }

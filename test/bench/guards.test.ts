@@ -11,9 +11,12 @@ import { systemClock } from '../../src/core/clock.ts';
 import { type ContextReader, createContextReader } from '../../src/core/context.ts';
 import { L1 } from '../../src/core/l1.ts';
 import { createSessions } from '../../src/core/sessions.ts';
+import type { HotView } from '../../src/core/store.ts';
 import { createMemoryStore } from '../../src/core/store-memory.ts';
+import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { type VerifyServices, verify } from '../../src/core/verify.ts';
-import type { Decision } from '../../src/core/verify-decision.ts';
+import { type Decision, LateDecision } from '../../src/core/verify-decision.ts';
+import { creationAt } from '../contract/session-store-behaviours.ts';
 import { createBearerWorld } from '../core/bearer-world.ts';
 import {
   ABSOLUTE_MS,
@@ -25,7 +28,9 @@ import {
   TOMBSTONE_MS,
   watchStore,
 } from '../core/sessions-support.ts';
-import { servicesOf } from '../core/world.ts';
+import { decisionOf, servicesOf } from '../core/world.ts';
+import { skipWithout } from '../support/parts.ts';
+import { startRedis, whenReachable } from '../support/redis.ts';
 
 const ENTRY = { allPeersTrusted: false, shared: false, tail: false };
 
@@ -83,13 +88,13 @@ async function openScene(keeps: boolean) {
   const services: VerifyServices = { ...base, sessions };
   const reader = createContextReader({ trusted: services.trusted, clock, csrfHeader: 'x-csrf', targetMaxBytes: 8_192 });
   await sessions.find(handle, false);
-  calls.readHot.length = 0;
+  calls.lookUp.length = 0;
   return { services, reader, handle, calls };
 }
 
 type Native = ReturnType<typeof nativeOf>;
 
-function decide(native: Native, reader: ContextReader, services: VerifyServices): Decision | Promise<Decision> {
+function decide(native: Native, reader: ContextReader, services: VerifyServices): ReturnType<typeof verify> {
   return verify(reader.read(native.response, native.request, 'GET'), ENTRY, services);
 }
 
@@ -101,24 +106,27 @@ function headersWith(cookie: string | undefined, authorization?: string): readon
   return headers.map(([name, value]) => [name, value === SITE_HOST ? 'app.example.test' : value]);
 }
 
-/** Promises made while `run` runs, and until what it returns has settled. */
-async function countPromises(run: () => unknown): Promise<number> {
-  let count = 0;
-  const stop = promiseHooks.onInit(() => {
-    count += 1;
+/** Promises made while `run` runs, and until what it decides is there. */
+function countPromises(run: () => ReturnType<typeof verify>): Promise<number> {
+  return new Promise((resolve, reject) => {
+    let count = 0;
+    const stop = promiseHooks.onInit(() => {
+      count += 1;
+    });
+    const end = (): void => {
+      stop();
+      resolve(count);
+    };
+    const endLate = (): void => {
+      // Whoever waits for the result makes one of them.
+      count -= 1;
+      end();
+    };
+    const deciding = run();
+    if (deciding instanceof LateDecision) deciding.wait({ done: endLate, failed: reject });
+    else if (deciding instanceof Promise) deciding.then(end, reject);
+    else end();
   });
-  let result: unknown;
-  let direct = 0;
-  try {
-    result = run();
-    direct = count;
-    if (!(result instanceof Promise)) return direct;
-    await result;
-  } finally {
-    stop();
-  }
-  // Waiting for it here made some of them: the await itself is one more.
-  return count - 1;
 }
 
 /** What every request may ask of the native objects: the same, whoever asks. */
@@ -133,7 +141,7 @@ describe('a verify request', () => {
     const decision = run();
     assert.equal((decision as Decision).kind, 'allow');
     assert.deepEqual(calls, NATIVE);
-    assert.deepEqual(scene.calls, { readHot: [], touch: [] });
+    assert.deepEqual(scene.calls, { lookUp: [], touch: [] });
     assert.equal(await countPromises(run), 0);
     const bytes = bytesPerCall(run) - bytesPerCall(() => scene.reader.read(native.response, native.request, 'GET'));
     assert.ok(bytes <= 400, `${bytes} bytes beyond the copy of the request`);
@@ -155,17 +163,32 @@ describe('a verify request', () => {
     assert.equal(calls['getRemoteAddress'], 1);
   });
 
-  test('without kept sessions reads the store once', async () => {
+  test('without kept sessions reads the store once, and makes no promise', async () => {
     const scene = await openScene(false);
     const calls: NativeCalls = {};
     const native = nativeOf(headersWith(`bff_session=${scene.handle}`), calls);
     const run = () => decide(native, scene.reader, scene.services);
-    assert.equal((await run()).kind, 'allow');
+    assert.equal((await decisionOf(run())).kind, 'allow');
     assert.deepEqual(calls, NATIVE);
-    assert.equal(scene.calls.readHot.length, 1);
+    assert.equal(scene.calls.lookUp.length, 1);
     assert.deepEqual(scene.calls.touch, []);
-    const promises = await countPromises(run);
-    assert.ok(promises <= 6, `${promises} promises`);
+    assert.equal(await countPromises(run), 0);
+  });
+
+  test('gives its context back after it waited, and nobody gets it before', async () => {
+    const scene = await openScene(false);
+    const { request, response } = nativeOf(headersWith(undefined), {});
+    const first = scene.reader.read(response, request, 'GET');
+    scene.reader.keep();
+    const second = scene.reader.read(response, request, 'GET');
+    assert.notEqual(second, first);
+    assert.equal(scene.reader.read(response, request, 'GET'), second, 'nobody kept it');
+    scene.reader.keep();
+    scene.reader.release(first);
+    const third = scene.reader.read(response, request, 'GET');
+    assert.ok(third !== first && third !== second, 'it was taken before');
+    scene.reader.keep();
+    assert.equal(scene.reader.read(response, request, 'GET'), first);
   });
 
   for (const [name, cookie] of [
@@ -179,7 +202,7 @@ describe('a verify request', () => {
       const run = () => decide(native, scene.reader, scene.services);
       assert.equal((run() as Decision).kind, 'login');
       assert.deepEqual(calls, NATIVE);
-      assert.deepEqual(scene.calls, { readHot: [], touch: [] });
+      assert.deepEqual(scene.calls, { lookUp: [], touch: [] });
       assert.equal(await countPromises(run), 0);
     });
   }
@@ -194,7 +217,7 @@ describe('a verify request', () => {
     const native = nativeOf(headersWith(undefined, `Bearer ${token}`), {});
     const run = () => decide(native, scene.reader, services);
     assert.equal((run() as Decision).kind, 'allow');
-    assert.deepEqual(scene.calls, { readHot: [], touch: [] });
+    assert.deepEqual(scene.calls, { lookUp: [], touch: [] });
     assert.equal(await countPromises(run), 0);
     assert.equal(world.lookUps.length, lookUps);
   });
@@ -207,7 +230,43 @@ describe('a verify request', () => {
       const reader = createContextReader({ trusted, clock: systemClock, csrfHeader: 'x-csrf', targetMaxBytes: 8_192 });
       return decide(native, reader, scene.services);
     };
-    await Promise.all(Array.from({ length: 50 }, ask));
-    assert.equal(scene.calls.readHot.length, 1);
+    await Promise.all(Array.from({ length: 50 }, () => decisionOf(ask())));
+    assert.equal(scene.calls.lookUp.length, 1);
+  });
+});
+
+describe('a turn of store reads', { skip: skipWithout('redis-server') }, () => {
+  test('makes no promise, and no copy of what is read', async () => {
+    const redis = await startRedis();
+    const store = createValkeyStore({ redis: redis.settings() });
+    try {
+      await whenReachable(store);
+      const creations = Array.from({ length: 20 }, () => creationAt(Date.now()));
+      for (const creation of creations) await store.create(creation);
+      const { promises, memories } = await new Promise<{ promises: number; memories: Set<unknown> }>(
+        (resolve, reject) => {
+          let promises = 0;
+          let left = creations.length;
+          const memories = new Set<unknown>();
+          const stop = promiseHooks.onInit(() => {
+            promises += 1;
+          });
+          const done = (view: HotView | undefined): void => {
+            memories.add(view?.bytes.buffer);
+            left -= 1;
+            if (left > 0) return;
+            stop();
+            resolve({ promises, memories });
+          };
+          for (const { locator } of creations) store.lookUp(locator, Date.now(), { done, failed: reject });
+        },
+      );
+      assert.equal(promises, 1, 'that of the test itself, which waits');
+      assert.equal(memories.size, 1);
+      assert.deepEqual(store.reads, { lookups: 20, writes: 1, refused: 0 });
+    } finally {
+      await store.close();
+      await redis.remove();
+    }
   });
 });

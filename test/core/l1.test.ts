@@ -9,7 +9,7 @@ import { NOW, sessionOf } from './world.ts';
 function openL1(bounds: { maxEntries?: number; maxBytes?: number } = {}) {
   const world = { currentUntil: Number.POSITIVE_INFINITY };
   const changes = new ChangeHub(() => world.currentUntil);
-  const l1 = new L1({ changes, maxEntries: bounds.maxEntries ?? 100, maxBytes: bounds.maxBytes ?? 1e9 });
+  const l1 = new L1<object>({ changes, maxEntries: bounds.maxEntries ?? 100, maxBytes: bounds.maxBytes ?? 1e9 });
   const keep = (name: string, bytes = 1): Session => {
     const session = { ...sessionOf(), locator: `L-${name}` };
     const load = Promise.resolve(session);

@@ -117,8 +117,9 @@ describe('key rotation', () => {
 describe('an outage', () => {
   test('is an error, never a missing session', async () => {
     const outage = new SallyportError('store_unavailable');
+    const lookUp: SessionStore['lookUp'] = (_locator, _now, waiter) => queueMicrotask(() => waiter.failed(outage));
     const away = new Proxy(createMemoryStore(), {
-      get: () => () => Promise.reject(outage),
+      get: (_target, name) => (name === 'lookUp' ? lookUp : () => Promise.reject(outage)),
     }) as SessionStore;
     const { sessions } = openSessions({ store: away });
     const { session, handle } = made(await openSessions().sessions.create(loginOf()));

@@ -6,7 +6,7 @@ import type { SessionStore } from '../../src/core/store.ts';
 import { createMemoryStore } from '../../src/core/store-memory.ts';
 import { verify } from '../../src/core/verify.ts';
 import { IDLE_MS, loginOf, made, openSessions, type SessionsScene, settled } from './sessions-support.ts';
-import { contextOf, NOW, servicesOf } from './world.ts';
+import { contextOf, direct, NOW, servicesOf } from './world.ts';
 
 /** Sessions over a memory store with an L1, and one session that is in it. */
 async function openCached(scene: SessionsScene = {}) {
@@ -15,7 +15,7 @@ async function openCached(scene: SessionsScene = {}) {
   const world = openSessions({ ...scene, store, l1 });
   const { handle, session } = made(await world.sessions.create(loginOf()));
   await world.sessions.find(handle, false);
-  world.calls.readHot.length = 0;
+  world.calls.lookUp.length = 0;
   return { ...world, l1, handle, session };
 }
 
@@ -45,12 +45,11 @@ describe('a session in the L1', () => {
     const kinds = new Set<unknown>();
     const promises = promisesOf(() => {
       for (let round = 0; round < 100; round += 1) {
-        const decision = verify(request, entry, services);
-        kinds.add(decision instanceof Promise ? 'promise' : decision.kind);
+        kinds.add(direct(verify(request, entry, services)).kind);
       }
     });
     assert.deepEqual(
-      { kinds: [...kinds], promises, reads: calls.readHot },
+      { kinds: [...kinds], promises, reads: calls.lookUp },
       { kinds: ['allow'], promises: 0, reads: [] },
     );
   });
@@ -76,7 +75,7 @@ describe('a session in the L1', () => {
     const stored = await store.readHot(session.locator, NOW);
     assert.equal(await store.update(session.locator, 1, { hot: stored!.hot }, NOW), 'written');
     assert.equal((await settled(sessions.find(handle, false)))?.revision, 2);
-    assert.equal(calls.readHot.length, 1);
+    assert.equal(calls.lookUp.length, 1);
     assert.equal((sessions.find(handle, false) as { revision: number }).revision, 2);
   });
 
@@ -86,7 +85,7 @@ describe('a session in the L1', () => {
     assert.notEqual(sessions.find(handle, false), undefined);
     clock.time = NOW + IDLE_MS;
     assert.equal(await settled(sessions.find(handle, false)), undefined);
-    assert.equal(calls.readHot.length, 1);
+    assert.equal(calls.lookUp.length, 1);
     assert.equal(l1.size, 0);
   });
 
@@ -102,7 +101,7 @@ describe('a session in the L1', () => {
     const { sessions, calls } = await openCached();
     const other = 'x'.repeat(43);
     for (let round = 0; round < 3; round += 1) assert.equal(await settled(sessions.find(other, true)), undefined);
-    assert.equal(calls.readHot.length, 3);
+    assert.equal(calls.lookUp.length, 3);
   });
 });
 
@@ -118,7 +117,7 @@ describe('a touch with an L1', () => {
     }
     assert.equal(calls.touch.length, 1);
     assert.equal((sessions.find(handle, true) as { lastSeenAt: number }).lastSeenAt, touchedAt);
-    assert.deepEqual(calls.readHot, []);
+    assert.deepEqual(calls.lookUp, []);
     clock.time = touchedAt + IDLE_MS - 1;
     assert.notEqual(sessions.find(handle, false), undefined);
   });
@@ -143,7 +142,7 @@ describe('reads that miss the L1', () => {
     const { sessions, calls } = openSessions({ store, l1: openL1(store) });
     const { handle } = made(await sessions.create(loginOf()));
     const found = await Promise.all(Array.from({ length: 100 }, () => settled(sessions.find(handle, false))));
-    assert.equal(calls.readHot.length, 1);
+    assert.equal(calls.lookUp.length, 1);
     assert.equal(new Set(found).size, 1);
     assert.notEqual(found[0], undefined);
   });
@@ -157,6 +156,6 @@ describe('reads that miss the L1', () => {
     const after = sessions.find(handle, false);
     assert.equal((await settled(before))?.revision, 1);
     assert.equal((await settled(after))?.revision, 2);
-    assert.equal(calls.readHot.length, 2);
+    assert.equal(calls.lookUp.length, 2);
   });
 });

@@ -28,17 +28,17 @@ export function ringOf(...ids: readonly (keyof typeof SEALS)[]): KeyRing {
 }
 
 /** Calls of a store, by method. */
-export type StoreCalls = { readonly readHot: string[]; readonly touch: [string, number, number][] };
+export type StoreCalls = { readonly lookUp: string[]; readonly touch: [string, number, number][] };
 
 /** The store itself, with its reads and touches noted down. */
 export function watchStore(store: SessionStore): { store: SessionStore; calls: StoreCalls } {
-  const calls: StoreCalls = { readHot: [], touch: [] };
+  const calls: StoreCalls = { lookUp: [], touch: [] };
   const watched: SessionStore = new Proxy(store, {
     get(target, name) {
       const member = Reflect.get(target, name) as unknown;
       if (typeof member !== 'function') return member;
       return (...words: unknown[]) => {
-        if (name === 'readHot') calls.readHot.push(words[0] as string);
+        if (name === 'lookUp') calls.lookUp.push(words[0] as string);
         if (name === 'touch') calls.touch.push(words as [string, number, number]);
         return (member as (...all: unknown[]) => unknown).apply(target, words);
       };

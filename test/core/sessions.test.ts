@@ -60,8 +60,8 @@ describe('limits, by our own clock', () => {
     const store = createMemoryStore();
     const frozen: SessionStore = new Proxy(store, {
       get: (target, name) =>
-        name === 'readHot'
-          ? (locator: string) => target.readHot(locator, NOW)
+        name === 'lookUp'
+          ? (locator: string, _now: number, waiter: never) => target.lookUp(locator, NOW, waiter)
           : (Reflect.get(target, name) as () => unknown).bind(target),
     });
     const { sessions, clock } = openSessions({ store: frozen });

@@ -6,11 +6,15 @@ import type { Renewal } from '../../src/core/freshness.ts';
 import { HeaderList } from '../../src/core/header-list.ts';
 import type { Sessions } from '../../src/core/services.ts';
 import { verify } from '../../src/core/verify.ts';
+import { type Decision, LateDecision } from '../../src/core/verify-decision.ts';
 import {
   ask,
   brief,
   contextOf,
+  decisionOf,
+  direct,
   HANDLE,
+  lateOf,
   NAVIGATION,
   NOW,
   OTHER_HANDLE,
@@ -72,7 +76,7 @@ describe('the session', () => {
   for (const [name, renewal, expected, settings = ''] of renewals) {
     test(`an expired token is waited for: ${name}`, async () => {
       const decision = verify(contextOf(), ENTRY, servicesOf({ session: renewable, renewal, settings }));
-      const outcome = await Promise.resolve(decision).then(
+      const outcome = await decisionOf(decision).then(
         (value) => (value.kind === 'allow' ? `allow ${value.headers.pairs[1]}` : brief(value)),
         (error: SallyportError) => `${error.code} ${error.retryAfterS}`,
       );
@@ -83,16 +87,15 @@ describe('the session', () => {
   test('a synchronous look-up gives a direct answer with the session’s own header list', () => {
     const session = sessionOf();
     const decision = verify(contextOf(), ENTRY, servicesOf({ session }));
-    assert.ok(!(decision instanceof Promise));
-    assert.ok(decision.kind === 'allow');
-    assert.equal(decision.headers, session.headers, 'nothing is built per request');
+    const { headers } = direct(decision) as Extract<Decision, { kind: 'allow' }>;
+    assert.equal(headers, session.headers, 'nothing is built per request');
   });
 
-  test('a promised look-up gives the same answers later', async () => {
+  test('a look-up that takes time gives the same answers later', async () => {
     for (const scene of [{}, { session: null }, { session: sessionOf({ site: 'plain' }) }] satisfies Scene[]) {
-      const promised = verify(contextOf(), ENTRY, servicesOf({ ...scene, lookUp: 'promise' }));
-      assert.ok(promised instanceof Promise);
-      assert.equal(brief(await promised), brief(ask({}, scene)));
+      const later = verify(contextOf(), ENTRY, servicesOf({ ...scene, isLate: true }));
+      assert.ok(later instanceof LateDecision);
+      assert.equal(brief(await later.promise()), brief(ask({}, scene)));
     }
   });
 
@@ -104,7 +107,7 @@ describe('the session', () => {
       { forwardedHost: 'evil.test' },
     ]) {
       const services = servicesOf({});
-      assert.ok(!(verify(contextOf(request), ENTRY, services) instanceof Promise));
+      direct(verify(contextOf(request), ENTRY, services));
       assert.deepEqual(services.lookedUp, []);
     }
   });
@@ -117,8 +120,13 @@ describe('the session', () => {
 
   test('an outage of the store is an error, never an allow or a 401', async () => {
     const outage = new SallyportError('store_unavailable');
-    const sessions = { find: () => Promise.reject(outage) } as unknown as Sessions;
-    await assert.rejects(async () => verify(contextOf(), ENTRY, { ...servicesOf({}), sessions }), outage);
+    const atOnce = (): never => {
+      throw outage;
+    };
+    for (const look of [() => lateOf(Promise.reject(outage)), atOnce]) {
+      const sessions = { look } as unknown as Sessions;
+      await assert.rejects(async () => decisionOf(verify(contextOf(), ENTRY, { ...servicesOf({}), sessions })), outage);
+    }
   });
 
   test('only conflicting cookies are expired', () => {

@@ -10,13 +10,14 @@ import { compileCsrfProofs } from '../../src/core/csrf.ts';
 import type { Renewal } from '../../src/core/freshness.ts';
 import { HeaderList } from '../../src/core/header-list.ts';
 import { compileIdentityHeaders } from '../../src/core/identity.ts';
+import { Late } from '../../src/core/late.ts';
 import { compileReturnTo } from '../../src/core/return-to.ts';
 import { compileRoutes } from '../../src/core/routes.ts';
 import type { Session, Sessions } from '../../src/core/services.ts';
 import type { Principal, SessionHot } from '../../src/core/session.ts';
 import { compileSites, type SiteRuntime, type SiteTable } from '../../src/core/sites.ts';
 import { type VerifyEntry, type VerifyServices, verify } from '../../src/core/verify.ts';
-import type { Decision } from '../../src/core/verify-decision.ts';
+import { type Decision, LateDecision } from '../../src/core/verify-decision.ts';
 import { compileVerifyOptions } from '../../src/core/verify-options.ts';
 
 /** The instant of every test that does not move its clock, ms. */
@@ -187,8 +188,8 @@ export type Scene = {
   readonly entry?: Partial<VerifyEntry>;
   /** The session behind HANDLE; null = none. */
   readonly session?: Session | null;
-  /** How the look-up answers. */
-  readonly lookUp?: 'sync' | 'promise';
+  /** The look-up is answered in a later turn. */
+  readonly isLate?: boolean;
   /** What waiting for a new token comes to. */
   readonly renewal?: Renewal;
 };
@@ -198,17 +199,17 @@ export function servicesOf(scene: Scene): VerifyServices & { readonly lookedUp: 
   const config = worldConfig(scene.settings);
   const session = scene.session === null ? undefined : (scene.session ?? sessionOf());
   const lookedUp: [string, boolean][] = [];
-  const find = (handle: string, slide: boolean): Session | undefined | Promise<Session | undefined> => {
+  const look = (handle: string, slide: boolean): Session | undefined | Late<Session | undefined> => {
     lookedUp.push([handle, slide]);
     const found = handle === HANDLE ? session : undefined;
-    return scene.lookUp === 'promise' ? Promise.resolve(found) : found;
+    return scene.isLate ? lateOf(Promise.resolve(found)) : found;
   };
   return {
     lookedUp,
     config,
     sites: compileSites(config),
     routes: compileRoutes(scene.routes ?? []),
-    sessions: { find } as Sessions,
+    sessions: { look } as Partial<Sessions> as Sessions,
     freshness: {
       isFresh: (_handle, { hot }) => NOW < hot.tokenExpiresAt,
       renew: async () => scene.renewal ?? { kind: 'ended', reason: 'no_renewal_in_this_scene' },
@@ -230,11 +231,30 @@ export function servicesOf(scene: Scene): VerifyServices & { readonly lookedUp: 
   };
 }
 
-/** Ask verify synchronously; a promise is a failure, because a synchronous look-up must give a direct answer. */
+/** What a promise comes to, as a look-up tells it. */
+export function lateOf<Value>(promise: Promise<Value>): Late<Value> {
+  const late = new Late<Value>();
+  promise.then(
+    (value) => late.settle(value),
+    (error: unknown) => late.fail(error),
+  );
+  return late;
+}
+
+/** Ask verify synchronously; anything later is a failure, because a synchronous look-up must give a direct answer. */
 export function ask(request: Partial<RequestContext>, scene: Scene = {}): Decision {
-  const decision = verify(contextOf(request), { ...ENTRY, ...scene.entry }, servicesOf(scene));
-  if (decision instanceof Promise) throw new TypeError('verify returned a promise for a synchronous look-up');
-  return decision;
+  return direct(verify(contextOf(request), { ...ENTRY, ...scene.entry }, servicesOf(scene)));
+}
+
+/** The decision that verify returned, which must not be one to come. */
+export function direct(deciding: ReturnType<typeof verify>): Decision {
+  if (deciding instanceof Promise || deciding instanceof LateDecision) throw new TypeError('verify waits');
+  return deciding;
+}
+
+/** The decision of verify, whether it waits or not. Called in the turn in which verify was. */
+export async function decisionOf(deciding: ReturnType<typeof verify>): Promise<Decision> {
+  return deciding instanceof LateDecision ? deciding.promise() : deciding;
 }
 
 /** A decision in short: `allow`, `login <location>` or `<code> <reason>`. */

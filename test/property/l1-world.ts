@@ -1,10 +1,12 @@
 import assert from 'node:assert/strict';
 import { createKeyRing } from '../../src/core/crypto.ts';
 import { L1 } from '../../src/core/l1.ts';
+import type { Waiter } from '../../src/core/late.ts';
 import type { Session, Sessions } from '../../src/core/services.ts';
 import { locatorOf, sealPart } from '../../src/core/session.ts';
-import type { SessionStore, StoredHot } from '../../src/core/store.ts';
+import type { HotView, SessionStore } from '../../src/core/store.ts';
 import { ChangeHub } from '../../src/core/store-changes.ts';
+import { viewOf } from '../../src/core/store-hot.ts';
 import { hotOf, NOW } from '../core/world.ts';
 import { sessionsOver } from '../support/direct-sessions.ts';
 
@@ -37,8 +39,8 @@ type Row = {
 
 type Read = {
   readonly row: Row;
-  readonly answer: PromiseWithResolvers<StoredHot | undefined>;
-  reply?: StoredHot | undefined;
+  readonly waiter: Waiter<HotView | undefined>;
+  reply?: HotView | undefined;
   isServed: boolean;
 };
 
@@ -74,11 +76,9 @@ export class L1World {
     this.l1 = new L1({ changes: this.#hub, maxEntries, maxBytes: 1e9 });
     const store = {
       changes: this.#hub,
-      readHot: (locator: string) => {
+      lookUp: (locator: string, _now: number, waiter: Waiter<HotView | undefined>) => {
         const row = this.rows.find((each) => each.locator === locator)!;
-        const read: Read = { row, answer: Promise.withResolvers(), isServed: false };
-        this.#reads.push(read);
-        return read.answer.promise;
+        this.#reads.push({ row, waiter, isServed: false });
       },
     } as unknown as SessionStore;
     this.#sessions = sessionsOver({
@@ -138,18 +138,19 @@ export class L1World {
     const { row } = read;
     if (this.#isDeposed) {
       this.#reads = this.#reads.filter((each) => each !== read);
-      read.answer.reject(new Error('cut'));
+      read.waiter.failed(new Error('cut'));
       return;
     }
     read.isServed = true;
-    read.reply = row.isDeleted ? undefined : { revision: row.changedAt.length, lastSeenAt: NOW, hot: row.sealed };
+    const stored = { revision: row.changedAt.length, lastSeenAt: NOW, hot: row.sealed };
+    read.reply = row.isDeleted ? undefined : viewOf(stored);
   }
 
   /** The oldest answer arrives. */
   async deliverRead(): Promise<void> {
     if (this.#reads[0]?.isServed !== true) return;
-    const { answer, reply } = this.#reads.shift()!;
-    answer.resolve(reply);
+    const { waiter, reply } = this.#reads.shift()!;
+    waiter.done(reply);
     await drainMicrotasks();
   }
 
@@ -183,7 +184,7 @@ export class L1World {
 
   /** The connection of the reads breaks. */
   async cutReads(): Promise<void> {
-    for (const { answer } of this.#reads.splice(0)) answer.reject(new Error('cut'));
+    for (const { waiter } of this.#reads.splice(0)) waiter.failed(new Error('cut'));
     await drainMicrotasks();
   }
 

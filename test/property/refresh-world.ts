@@ -5,7 +5,8 @@ import { LIMITS } from '../../src/core/limits.ts';
 import { createLog } from '../../src/core/log.ts';
 import type { Session, Sessions } from '../../src/core/services.ts';
 import { locatorOf } from '../../src/core/session.ts';
-import type { SessionStore, StoreChanges } from '../../src/core/store.ts';
+import type { SessionStore, StoreChanges, StoredHot } from '../../src/core/store.ts';
+import { viewOf } from '../../src/core/store-hot.ts';
 import { createMemoryStore } from '../../src/core/store-memory.ts';
 import { createRefresh } from '../../src/flows/refresh.ts';
 import type { FlightEvents } from '../../src/flows/refresh-flight.ts';
@@ -228,6 +229,7 @@ export class RefreshWorld {
           if (name === 'changes') return this.#changesOf(state, member as StoreChanges);
           if (name === 'leases') return wrap(member as object);
           if (typeof member !== 'function') return member;
+          if (name === 'lookUp') return this.#lookUpOf(index, state, from as SessionStore);
           return (...words: unknown[]) =>
             this.#command(state, () => {
               this.onCommand(index, String(name));
@@ -236,6 +238,19 @@ export class RefreshWorld {
         },
       }) as never;
     return wrap(this.store);
+  }
+
+  #lookUpOf(index: number, state: Process['state'], store: SessionStore): SessionStore['lookUp'] {
+    return (locator, now, waiter) => {
+      const read = (): unknown => {
+        this.onCommand(index, 'lookUp');
+        return store.readHot(locator, now);
+      };
+      (this.#command(state, read) as Promise<StoredHot | undefined>).then(
+        (stored) => waiter.done(stored && viewOf(stored)),
+        (error: unknown) => waiter.failed(error),
+      );
+    };
   }
 
   async #command(state: Process['state'], run: () => unknown): Promise<unknown> {
