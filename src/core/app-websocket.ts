@@ -2,6 +2,9 @@ import type { WebSocket, WebSocketBehavior } from 'uWebSockets.js';
 import type { Flight } from './app-exchange.ts';
 import type { Config } from './config/types.ts';
 
+/** Open WebSockets of a listener, each by its user. */
+export type OpenSockets = Map<SocketUser, Pick<WebSocket<SocketData>, 'cork'>>;
+
 /** The client's end of an open WebSocket. Not to be used after `onClose` of its user. */
 export type ClientSocket = Pick<WebSocket<unknown>, 'send' | 'end' | 'close' | 'ping' | 'getBufferedAmount'>;
 
@@ -49,12 +52,12 @@ export function socketBounds({ routes }: Pick<Config, 'routes'>): SocketBounds {
 /**
  * The native behaviour of open sockets (D-30, D-31): no compression, pings left to the data path, nothing dropped in
  * silence.
- * @param sockets holds the users of all open sockets.
+ * @param sockets holds all open sockets.
  * @param onDefect told about whatever a user threw; its socket is closed.
  */
 export function socketBehaviour(
   bounds: SocketBounds,
-  sockets: Set<SocketUser>,
+  sockets: OpenSockets,
   onDefect: (error: unknown) => void,
 ): WebSocketBehavior<SocketData> {
   const run = (socket: WebSocket<SocketData>, act: (user: SocketUser) => void): void => {
@@ -75,7 +78,7 @@ export function socketBehaviour(
     open(socket) {
       const { user, flight } = socket.getUserData();
       flight.count += 1;
-      sockets.add(user);
+      sockets.set(user, socket);
       run(socket, () => user.onOpen(socket));
     },
     message: (socket, message, isBinary) => run(socket, (user) => user.onMessage(message, isBinary)),

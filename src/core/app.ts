@@ -7,7 +7,7 @@ import uWS, {
 } from 'uWebSockets.js';
 import { Answers, type AppServices, createReader } from './app-answers.ts';
 import { type Exchange, findRequestProblem } from './app-exchange.ts';
-import { type SocketData, type SocketUser, socketBehaviour, socketBounds } from './app-websocket.ts';
+import { type OpenSockets, type SocketData, type SocketUser, socketBehaviour, socketBounds } from './app-websocket.ts';
 import type { ContextReader, RequestContext } from './context.ts';
 import { PROBLEM_FRAMING, PROBLEM_METHOD } from './context-problems.ts';
 import type { HeaderList } from './header-list.ts';
@@ -30,8 +30,7 @@ export class App extends Answers<Exchange> {
   readonly #native: TemplatedApp = uWS.App();
   #reader: ContextReader;
   #isClosing = false;
-  /** Users of the open WebSockets. */
-  readonly #sockets = new Set<SocketUser>();
+  readonly #sockets: OpenSockets = new Map();
   #socketBounds = '';
   readonly #checkHeaders = createHeaderCheck();
   /** The request that was read in this turn, until its handler returns: the native core has corked its connection. */
@@ -110,9 +109,13 @@ export class App extends Answers<Exchange> {
     if (!exchange.open || socketContext === undefined) throw new TypeError('nothing to upgrade');
     this.finished(exchange, 101, '');
     const data: SocketData = { user, flight };
-    // Not corked: after an upgrade that leaves the socket where it is in memory, the native cork goes on to read it as
-    // an HTTP response, and by what it finds may close it.
-    res.upgrade(data, context.webSocketKey, subprotocol, '', socketContext);
+    const accept = (): void => res.upgrade(data, context.webSocketKey, subprotocol, '', socketContext);
+    // Never corked itself: after an upgrade that leaves the socket where it is in memory, the native cork goes on to
+    // read it as an HTTP response, and by what it finds may close it. But the native side writes a warning to standard
+    // error for each upgrade outside a cork. While another socket has the one cork of the loop, `res.cork` takes none.
+    const [other] = this.#sockets.values();
+    if (other === undefined) accept();
+    else other.cork(() => void res.cork(accept));
     if (this.#isClosing) user.onLeave();
   }
 
@@ -139,7 +142,7 @@ export class App extends Answers<Exchange> {
   /** Requests under way go on, and each answer from now on ends its connection. WebSockets end (1001). */
   leave(): void {
     this.#isClosing = true;
-    for (const user of [...this.#sockets]) user.onLeave();
+    for (const user of [...this.#sockets.keys()]) user.onLeave();
   }
 
   /** End every connection. */

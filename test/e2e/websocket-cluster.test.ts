@@ -62,6 +62,21 @@ describe('a session that ends', { skip: skipWithout('redis-server') }, () => {
     client.disconnect();
   });
 
+  test('opens sockets beside others without a word of the native core on standard error', async () => {
+    const subject = await createSession(sessions, { subject: 'u-quiet' });
+    const first = await open(a, subject);
+    const said = a.errors();
+    const more = [];
+    for (let n = 0; n < 10; n++) {
+      const socket = await open(a, subject);
+      assert.equal(await echo(socket), 'hello');
+      more.push(socket);
+    }
+    assert.equal(a.errors(), said);
+    assert.equal(await echo(first), 'hello');
+    for (const socket of [first, ...more]) socket.terminate();
+  });
+
   test('by a sign-out at one process closes its sockets at the other with 4401, and no others', async () => {
     const [subject, other] = [
       await createSession(sessions, { subject: 'u-1' }),
