@@ -1,6 +1,6 @@
 import { App } from './core/app.ts';
-import { verifyServicesOf } from './core/app-answers.ts';
-import { Http2App } from './core/app-http2.ts';
+import { type AppServices, verifyServicesOf } from './core/app-answers.ts';
+import type { Http2App } from './core/app-http2.ts';
 import type { Config } from './core/config/types.ts';
 import { createGeneration, type Generation } from './generation.ts';
 import type { Ground } from './parts.ts';
@@ -66,7 +66,7 @@ const OLD_GENERATIONS_MAX = 4;
 export async function createServer(ground: Ground, { isShared }: BindOptions): Promise<RunningServer> {
   const { log } = ground;
   const generations = new Generations(createGeneration(ground));
-  const apps = createApps(generations.current);
+  const apps = await createApps(generations.current);
   const stop = async (): Promise<void> => {
     for (const app of listed(apps)) {
       app.stopListening();
@@ -167,15 +167,25 @@ async function prepare(ground: Ground, apps: Apps, generations: Generations): Pr
   };
 }
 
-function createApps(first: Generation): Apps {
+async function createApps(first: Generation): Promise<Apps> {
   const { app: services } = first.parts;
   const { verify, verifyH2, admin } = services.config.listen;
   return {
     public: new App({ ...services, keepsFields: true }, first.public),
     verify: verify && new App(verifyServicesOf(services, verify), first.verify),
-    verifyH2: verifyH2 && new Http2App(verifyServicesOf(services, verifyH2), first.verifyH2, verifyH2.tls),
+    verifyH2: verifyH2 && (await createHttp2App(services, verifyH2, first)),
     admin: admin && new App(services, first.admin, true),
   };
+}
+
+/** Loaded only here: node:http2 is a twentieth of a start. */
+async function createHttp2App(
+  services: AppServices,
+  listen: NonNullable<Config['listen']['verifyH2']>,
+  first: Generation,
+): Promise<Http2App> {
+  const { Http2App } = await import('./core/app-http2.ts');
+  return new Http2App(verifyServicesOf(services, listen), first.verifyH2, listen.tls);
 }
 
 function listed(apps: Apps): readonly (App | Http2App)[] {

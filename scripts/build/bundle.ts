@@ -2,7 +2,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Plugin } from 'esbuild';
 import { projectFolder } from '../parts.js';
-import { GLOBALS, SUBSETS } from './subsets.ts';
+import { ABSENT, GLOBALS, SUBSETS } from './subsets.ts';
 
 /** In V8's memory a text takes one byte for each character, or two if one of them needs two. */
 const NOT_ASCII = /[^\0-\x7f]/;
@@ -22,7 +22,7 @@ const OPTIONS = {
   banner: { js: "(function (require, module, importMetaUrl) { 'use strict';" },
   footer: { js: '})' },
   inject: ['globals'],
-  plugins: [leaveOut(/\/demo\/demo\.ts$/), inlineModules({ ...SUBSETS, globals: GLOBALS })],
+  plugins: [replaceModules(ABSENT), inlineModules({ ...SUBSETS, globals: GLOBALS })],
   logLevel: 'error',
 };
 
@@ -59,16 +59,16 @@ async function loadEsbuild(): Promise<typeof import('esbuild')> {
   }
 }
 
-/** Modules that fail to load, as if they were not there. */
-function leaveOut(filter: RegExp): Plugin {
+/** Modules, by how they are imported, and what stands in their place. */
+function replaceModules(texts: readonly (readonly [RegExp, string])[]): Plugin {
   return {
-    name: 'leave-out',
+    name: 'replace',
     setup(build) {
-      build.onResolve({ filter }, ({ path }) => ({ path, namespace: 'left-out' }));
-      build.onLoad({ filter: /.*/, namespace: 'left-out' }, ({ path }) => ({
-        contents: `throw Object.assign(new Error('${path} is not in the package'), { code: 'ERR_MODULE_NOT_FOUND' })`,
-        resolveDir: projectFolder,
-      }));
+      texts.forEach(([filter, contents], index) => {
+        const namespace = `replace-${index}`;
+        build.onResolve({ filter }, ({ path }) => ({ path, namespace }));
+        build.onLoad({ filter: /.*/, namespace }, () => ({ contents, resolveDir: projectFolder }));
+      });
     },
   };
 }

@@ -27,3 +27,13 @@ export const GLOBALS = `
   import response from 'undici/lib/web/fetch/response.js';
   export const Headers = headers.Headers;
   export const Response = response.Response;`;
+
+/** Modules that are left out, by how they are imported, and what is there instead. */
+export const ABSENT: readonly (readonly [RegExp, string])[] = [
+  [
+    /^\.\/cli\/demo\/demo\.ts$/,
+    `throw Object.assign(new Error('the package has no demo'), { code: 'ERR_MODULE_NOT_FOUND' });`,
+  ],
+  // src/core/outbound.ts asks for HTTP/1.1, and node:http2 is a twentieth of a start.
+  [/^\.\/client-h2\.js$/, `module.exports = () => { throw new Error('providers are asked by HTTP/1.1'); };`],
+];

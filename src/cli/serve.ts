@@ -8,7 +8,6 @@ import { countWorkers } from '../core/workers.ts';
 import { findRestartKeys, pinListeners } from '../reload.ts';
 import { applyScheduling } from '../scheduling.ts';
 import type { RunningServer } from '../server.ts';
-import { startSupervisor } from '../supervisor.ts';
 import { type CliIo, EXIT } from './io.ts';
 
 const USAGE = `usage: sallyport serve [--config DIR]
@@ -120,7 +119,10 @@ async function endService(
 
 async function startService(config: Config, snapshot: ConfigSnapshot, log: Logger): Promise<Service> {
   const workers = countWorkers(config);
-  if (workers > 1) return startSupervisor({ config, snapshot, workers, log });
+  if (workers > 1) {
+    const { startSupervisor } = await import('../supervisor.ts');
+    return startSupervisor({ config, snapshot, workers, log });
+  }
   applyScheduling(config, log);
   const server = await startServer({ config, log });
   let running = config;

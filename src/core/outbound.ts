@@ -56,6 +56,8 @@ export function createOutbound(options: OutboundOptions): Outbound {
     bodyTimeout: options.totalTimeoutMs,
     connections: 32,
     pipelining: 1,
+    // One call at a time on a connection gains nothing by it.
+    allowH2: false,
     keepAliveTimeout: LIMITS.idpKeepAliveMs,
     // The provider may ask for less, not for more.
     keepAliveMaxTimeout: LIMITS.idpKeepAliveMs,

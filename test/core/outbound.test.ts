@@ -1,11 +1,15 @@
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { createSecureServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import { brotliCompressSync, deflateSync, gzipSync } from 'node:zlib';
 import { isSallyportError } from '../../src/core/errors.ts';
 import { createOutbound, type OutboundOptions } from '../../src/core/outbound.ts';
 import { decodeBody, WholeResponse } from '../../src/core/outbound-response.ts';
+import { skipWithout } from '../support/parts.ts';
+import { createCertificates } from '../support/redis-tls.ts';
 
 const OPTIONS: OutboundOptions = {
   connectTimeoutMs: 10_000,
@@ -114,6 +118,27 @@ describe('calls to a provider', () => {
     }
     await short.close();
     assert.ok(!asked.some(({ url }) => url === `/call${CONNECTIONS}`));
+  });
+});
+
+describe('calls to a provider that offers HTTP/2', { skip: skipWithout('openssl') }, () => {
+  test('use HTTP/1.1', async () => {
+    const certificates = await createCertificates();
+    const { files, ca } = certificates;
+    const [key, cert] = [readFileSync(files.serverKey), readFileSync(files.serverCert)];
+    const server = createSecureServer({ key, cert, allowHTTP1: true }, ({ httpVersion }, response) => {
+      response.end(httpVersion);
+    });
+    await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const outbound = createOutbound({ ...OPTIONS, ca });
+    try {
+      const response = await outbound.fetch(`https://127.0.0.1:${(server.address() as AddressInfo).port}/`);
+      assert.equal(await response.text(), '1.1');
+    } finally {
+      await outbound.close();
+      await new Promise((resolve) => server.close(resolve));
+      await certificates.remove();
+    }
   });
 });
 

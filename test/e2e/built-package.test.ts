@@ -1,14 +1,17 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
+import { once } from 'node:events';
 import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Lab, openLab } from '../../bench/lib/lab.ts';
 import { askOnce } from '../../bench/lib/once.ts';
+import { pickPorts } from '../../bench/lib/process.ts';
 import { requestText, smallestHeaders } from '../../bench/lib/requests.ts';
 import { type SallyportOptions, startSallyport } from '../../bench/lib/sallyport.ts';
 import { signIn } from '../../bench/lib/sign-in.ts';
 import { installPackage } from '../support/built-package.ts';
+import { connectH2, LISTEN_H2 } from '../support/h2.ts';
 import { skipWithout } from '../support/parts.ts';
 import { until } from '../support/until.ts';
 
@@ -75,6 +78,21 @@ describe('the built package', { skip: skipWithout('redis-server', 'esbuild'), ti
     try {
       await until(async () => (await verify(server.verifyPort)).status === 401, 'workers that answer');
     } finally {
+      await server.stop();
+    }
+  });
+
+  test('answers over HTTP/2', async () => {
+    const port = pickPorts(1);
+    const server = await startSallyport(lab, { listen: { verify_h2: { ...LISTEN_H2, port } }, program });
+    const session = connectH2(port);
+    try {
+      const stream = session.request({ ':path': '/auth/verify', ...Object.fromEntries(smallestHeaders({})) });
+      const [headers] = (await once(stream, 'response')) as [{ ':status'?: number }];
+      assert.equal(headers[':status'], 401);
+      stream.close();
+    } finally {
+      session.destroy();
       await server.stop();
     }
   });
