@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { Agent, get } from 'node:http';
+import type { TestContext } from 'node:test';
 import { createKeyRing } from '../../src/core/crypto.ts';
 import type { Session, Sessions } from '../../src/core/services.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
@@ -135,4 +136,12 @@ function ask(agent: Agent, port: number, handle: string): Promise<number> {
     });
     request.once('error', reject);
   });
+}
+
+/** Say how long it took, ms each, in the output of the test. */
+export function reportDelays(t: TestContext, what: string, delays: readonly number[]): void {
+  const sorted = delays.toSorted((a, b) => a - b);
+  const at = (part: number): string =>
+    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))]!.toFixed(1);
+  t.diagnostic(`${what}: ${sorted.length} sessions, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms`);
 }

@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
-import { after, before, describe, type TestContext, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { skipWithout } from '../support/parts.ts';
 import { until } from '../support/until.ts';
-import { type CoherenceWorld, openCoherence, type Server, type Subject } from './coherence-world.ts';
+import { type CoherenceWorld, openCoherence, reportDelays, type Server, type Subject } from './coherence-world.ts';
 
 const HEARTBEAT_MS = 300;
 /** How long a session that ended may be honoured while the channel is broken. */
@@ -25,7 +25,7 @@ describe('a session that ends, on two processes', OPTIONS, () => {
     const subjects = await world.create(200);
     await warm(subjects);
     const delays = await endOneByOne(subjects, ({ session }) => world.sessions.end(session));
-    report(t, 'logout', delays);
+    reportDelays(t, 'logout', delays);
   });
 
   test('by DEL of an operator', async (t) => {
@@ -33,7 +33,7 @@ describe('a session that ends, on two processes', OPTIONS, () => {
     const admin = world.redis.connect();
     await warm(subjects);
     const delays = await endOneByOne(subjects, ({ session }) => admin.del(`sp:s:{${session.locator}}`));
-    report(t, 'DEL', delays);
+    reportDelays(t, 'DEL', delays);
     admin.disconnect();
   });
 
@@ -46,7 +46,7 @@ describe('a session that ends, on two processes', OPTIONS, () => {
       assert.equal(await world.sessions.endAllOfUser(issuer, subject), 10);
       delays.push(...(await refusalsOf(subjects, Date.now())));
     }
-    report(t, 'logout everywhere', delays);
+    reportDelays(t, 'logout everywhere', delays);
   });
 
   test('with everything else, by FLUSHALL', async (t) => {
@@ -55,7 +55,7 @@ describe('a session that ends, on two processes', OPTIONS, () => {
     await warm(subjects);
     await admin.flushall();
     // All at once would measure how long the requests wait for each other.
-    report(t, 'FLUSHALL', await refusalsOf(subjects.slice(0, 5), Date.now()));
+    reportDelays(t, 'FLUSHALL', await refusalsOf(subjects.slice(0, 5), Date.now()));
     await refusalsOf(subjects, Date.now());
     admin.disconnect();
   });
@@ -193,10 +193,4 @@ async function breakChannel(server: Server, signal: AbortSignal): Promise<void> 
     server.channel.setMode('pass');
     await sleep(Math.random() * 2 * BOUND_MS);
   }
-}
-
-function report(t: TestContext, what: string, delays: number[]): void {
-  const sorted = delays.toSorted((a, b) => a - b);
-  const at = (part: number): number => sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))]!;
-  t.diagnostic(`${what}: ${sorted.length} sessions, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms`);
 }

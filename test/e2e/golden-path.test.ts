@@ -2,6 +2,7 @@
 import assert from 'node:assert/strict';
 import { mkdir } from 'node:fs/promises';
 import { describe, test } from 'node:test';
+import { DEMO_PORTS_COUNT } from '../../src/cli/demo/demo-options.ts';
 import { type DemoInfo, startDemo } from '../../src/cli/demo/demo-start.ts';
 import { DEMO_API_AUDIENCE, DEMO_REPORTS_AUDIENCE } from '../../src/cli/demo/provider-config.ts';
 import { launchBrowser, saveScreenshot, type TestBrowser } from '../support/browser.ts';
@@ -26,7 +27,7 @@ async function walk(store: 'memory' | 'redis'): Promise<void> {
   const redis = store === 'redis' ? await startRedis() : undefined;
   const log: string[] = [];
   const secrets: Secrets = { tokens: [], idTokens: [] };
-  const port = await findFreePorts(8);
+  const port = await findFreePorts(DEMO_PORTS_COUNT);
   const demo = await startDemo(
     { port, redisUrl: redis?.url, traefik: true, logLevel: 'debug' },
     { write: (line) => log.push(line) },

@@ -3,12 +3,12 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { createServer, type Server as HttpServer, request } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import { after, before, describe, type TestContext, test } from 'node:test';
+import { after, before, describe, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { SignJWT } from 'jose';
 import { skipWithout } from '../support/parts.ts';
 import { createSigningKey, type SigningKey } from '../support/scripted-provider.ts';
-import { type CoherenceWorld, openCoherence, type Server, type Subject } from './coherence-world.ts';
+import { type CoherenceWorld, openCoherence, reportDelays, type Server, type Subject } from './coherence-world.ts';
 
 const HEARTBEAT_MS = 500;
 /** docs/operations.md: how long a session that ended may be honoured, whatever becomes of the channel. */
@@ -53,7 +53,7 @@ describe('1,000 sessions on two processes with caches', { skip: skipWithout('red
       assert.equal(await post(server, '/auth/backchannel-logout', `logout_token=${token}`), 200);
       delays.push(await refusalOf(subject, performance.now()));
     }
-    report(t, 'back-channel logout', delays);
+    reportDelays(t, 'back-channel logout', delays);
   });
 
   test('500 of ten users end by everywhere=true of one session each', async (t) => {
@@ -71,7 +71,7 @@ describe('1,000 sessions on two processes with caches', { skip: skipWithout('red
         assert.deepEqual(new Set(statuses), new Set([401]));
       }
     }
-    report(t, 'everywhere', delays);
+    reportDelays(t, 'everywhere', delays);
   });
 
   /** Both caches have them, and serve them. */
@@ -133,11 +133,4 @@ function post(
     outgoing.once('error', reject);
     outgoing.end(body);
   });
-}
-
-function report(t: TestContext, what: string, delays: readonly number[]): void {
-  const sorted = delays.toSorted((a, b) => a - b);
-  const at = (part: number): string =>
-    sorted[Math.min(sorted.length - 1, Math.floor(sorted.length * part))]!.toFixed(1);
-  t.diagnostic(`${what}: ${sorted.length} sessions, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, longest ${at(1)} ms`);
 }

@@ -5,7 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { TokenAnswer } from '../../src/cli/demo/provider.ts';
 import { skipWithout } from '../support/parts.ts';
 import { until } from '../support/until.ts';
-import { assertNoReuse, type ClusterAnswer, type RefreshCluster, startCluster } from './refresh-cluster.ts';
+import { assertNoReuse, type RefreshCluster, startCluster, tokenOf } from './refresh-cluster.ts';
 
 const BUSY: TokenAnswer = { status: 503, body: '{}' };
 /** Renewed when it has expired and no sooner; requests wait as long as the shared machine may need. */
@@ -48,8 +48,6 @@ async function signInExpired(cluster: RefreshCluster) {
   await sleep(1_100);
   return jar;
 }
-
-const tokenOf = ({ headers }: ClusterAnswer): string => String(headers['authorization'] ?? '').replace('Bearer ', '');
 
 describe('refresh in a cluster of three processes over Redis, at a provider with rotation and reuse detection', {
   skip: skipWithout('redis-server'),

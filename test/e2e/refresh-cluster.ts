@@ -123,6 +123,11 @@ async function startOwnStore(): Promise<ClusterStore> {
   return { settings, connect: () => redis.connect(), remove: redis.remove };
 }
 
+/** The access token that verify answered with; empty if it did not. */
+export function tokenOf({ headers }: ClusterAnswer): string {
+  return String(headers['authorization'] ?? '').replace('Bearer ', '');
+}
+
 /** Whatever the answers were, none of them was a reuse: the provider would have refused it and ended the grant. */
 export function assertNoReuse({ refreshes }: Pick<RefreshCluster, 'refreshes'>): void {
   assert.deepEqual(

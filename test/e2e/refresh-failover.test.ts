@@ -6,14 +6,12 @@ import type { TokenAnswer } from '../../src/cli/demo/provider.ts';
 import { skipWithout } from '../support/parts.ts';
 import { MASTER_NAME, type SentinelGroup, startSentinelGroup } from '../support/redis-sentinel.ts';
 import { until } from '../support/until.ts';
-import { assertNoReuse, type ClusterAnswer, type RefreshCluster, startCluster } from './refresh-cluster.ts';
+import { assertNoReuse, type RefreshCluster, startCluster, tokenOf } from './refresh-cluster.ts';
 
 const REQUESTS = 1_000;
 const RECOVERY_MS = 60_000;
 /** The provider takes its time, so that the lease outlives the election of a master. */
 const CALL_MS = 20_000;
-
-const tokenOf = ({ headers }: ClusterAnswer): string => String(headers['authorization'] ?? '').replace('Bearer ', '');
 
 async function startOver(group: SentinelGroup): Promise<RefreshCluster> {
   const urls = group.sentinelPorts.map((port) => `redis://127.0.0.1:${port}`);

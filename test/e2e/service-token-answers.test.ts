@@ -2,10 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import type { ExchangePatch } from '../support/exchange-provider.ts';
 import { answer, answerJson, type Behaviour, garbage, hang } from '../support/misbehaving-service.ts';
-import { AUDIENCES, startTokenWorld, type TokenWorld } from './service-token-world.ts';
+import { AUDIENCES, json, startTokenWorld, type TokenWorld } from './service-token-world.ts';
 
-type Json = Readonly<Record<string, unknown>>;
-const json = async (response: Response): Promise<Json> => (await response.json()) as Json;
 const PAST_S = Math.floor(Date.now() / 1000) - 600;
 
 /** [what the provider does, how, status and code of the proxied request] */

@@ -1,10 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
 import { hang } from '../support/misbehaving-service.ts';
-import { AUDIENCES, NOBODY, startTokenWorld, type TokenWorld } from './service-token-world.ts';
-
-type Json = Readonly<Record<string, unknown>>;
-const json = async (response: Response): Promise<Json> => (await response.json()) as Json;
+import { AUDIENCES, json, NOBODY, startTokenWorld, type TokenWorld } from './service-token-world.ts';
 
 describe('who asks for a service, and where its token goes', () => {
   let world: TokenWorld;

@@ -177,3 +177,8 @@ function configurationOf(options: TokenWorldOptions, made: Made) {
 
 /** A browser without a session. */
 export const NOBODY = createCookieJar();
+
+/** The object that an answer holds. */
+export async function json(response: Response): Promise<Readonly<Record<string, unknown>>> {
+  return (await response.json()) as Record<string, unknown>;
+}

@@ -1,9 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, test } from 'node:test';
-import { AUDIENCES, startTokenWorld, type TokenWorld } from './service-token-world.ts';
-
-type Json = Readonly<Record<string, unknown>>;
-const json = async (response: Response): Promise<Json> => (await response.json()) as Json;
+import { AUDIENCES, json, startTokenWorld, type TokenWorld } from './service-token-world.ts';
 
 describe('tokens of services, each source at a real provider', () => {
   let world: TokenWorld;
