@@ -1,7 +1,7 @@
 import type { System } from './uws-files.js';
 
-/** Returns a copy of a uWebSockets.js binary for x86-64 whose trim of header values compares bytes as unsigned. */
-export function hardenHeaderTrim(input: Buffer): Buffer;
+/** Returns a copy of a uWebSockets.js binary for x86-64 with every correction. */
+export function hardenCore(input: Buffer): Buffer;
 /** Hardens the binaries of `folder` where that is needed and known to work; returns one line that says what was done. */
 export function hardenFolder(
   folder: string,

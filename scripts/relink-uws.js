@@ -9,13 +9,10 @@
 import { relinkForOlderGlibc } from './relink-elf.js';
 import { UWS_FILES, updateFiles } from './uws-files.js';
 
-const STEPS = UWS_FILES.flatMap(({ name, published, relinked, hardened, both }) =>
+const STEPS = UWS_FILES.flatMap(({ name, published, relinked, hardened, both, earlier }) =>
   hardened === undefined
     ? [[name, published, relinked]]
-    : [
-        [name, published, relinked],
-        [name, hardened, both],
-      ],
+    : [[name, published, relinked], [name, hardened, both], ...(earlier === undefined ? [] : [[name, ...earlier]])],
 );
 
 const GLIBC_NATIVE = '2.38';

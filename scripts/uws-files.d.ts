@@ -12,6 +12,8 @@ export interface UwsFile {
   readonly relinked: string;
   readonly hardened?: string;
   readonly both?: string;
+  /** Hardened, and both, as they were with fewer corrections. */
+  readonly earlier?: readonly [string, string];
 }
 
 /** File names by what became of them. */

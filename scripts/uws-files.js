@@ -13,36 +13,53 @@ import { dirname, join } from 'node:path';
 
 /**
  * The Linux binaries of @btc-vision/uwebsockets.js 20.57.0, with their SHA-256 as published, relinked, hardened, and
- * both. Hardening is for x86-64 alone. The two steps change different bytes, so their order does not matter.
+ * both; `earlier` are the last two as they were with fewer corrections. Hardening is for x86-64 alone. The two steps
+ * change different bytes, so their order does not matter.
  */
 export const UWS_FILES = [
   {
     name: 'uws_linux_x64_115.node',
     published: '5b126ee00bf754b02e97e4c27090365a8562c5820c93f93918ac2212d4503e91',
     relinked: 'd1156432c696075e653325e7d7a784796db200923221e1e4a36293d15d724e32',
-    hardened: 'acf00b9eac9338fa6e29dd914432ed66550520fbdb283b53d417803e124ca9fd',
-    both: 'fda358c4746b36007848bf50a5385f9061ac124bdf10b766ce25f144b175872b',
+    hardened: 'f76e5caeb03a9887ce323e8336f9a1f631bd81a8d109cf855bb3d48051a11176',
+    both: 'd28808f44c8a89cd40ed145a0b3059f73dabdcbe66f4af4085ad3d5ca81fb686',
+    earlier: [
+      'acf00b9eac9338fa6e29dd914432ed66550520fbdb283b53d417803e124ca9fd',
+      'fda358c4746b36007848bf50a5385f9061ac124bdf10b766ce25f144b175872b',
+    ],
   },
   {
     name: 'uws_linux_x64_127.node',
     published: '4b55b1f2cb7a7913febbb65a89496412b96af77e838552980092ba6b33723aac',
     relinked: 'f1608f301188933e79a50cf7d219a30ee83814aaba5e400e37c10eb9be7958db',
-    hardened: '51bd2aeb77acd3e595797555a935353b4d31942e3b344bb0c2841fe6bb00374b',
-    both: '24a3d69058a8939eab197db0823cd34fbd0a23540e714ca91c70eb7198b73af3',
+    hardened: 'ff60650ee00c2e4132ebc1165385b289af744d708d44c8f4c07cb4fa0b9f26db',
+    both: 'f3882c04e916b1b075b5c61878dbd5fcc40543604a400828f7ab373b1cfa8e04',
+    earlier: [
+      '51bd2aeb77acd3e595797555a935353b4d31942e3b344bb0c2841fe6bb00374b',
+      '24a3d69058a8939eab197db0823cd34fbd0a23540e714ca91c70eb7198b73af3',
+    ],
   },
   {
     name: 'uws_linux_x64_137.node',
     published: '98128405dba2fb608448e921a979530f70c946a2cc9889c15f2fa70c2d00ab05',
     relinked: '337e7312c83b0df8accbe2446055c1e663ef14824712a055dfb8c34852cd8d69',
-    hardened: '38ac8fcf311e162bbee64c5ca84f13646fdea2ba65feb4f538c69685e4b7a185',
-    both: '402d407135705c89f349170d3fc8b26586baa13f72af7de7172a6215dbac2f69',
+    hardened: '01b3acb671d08d5e27f61219410b867ceb4e8860e00c29e7da1fea5f415a3599',
+    both: '5bcea4a0af84c5691c7b57c5df8bbf218267b470661934cdd989a6045bfb8a50',
+    earlier: [
+      '38ac8fcf311e162bbee64c5ca84f13646fdea2ba65feb4f538c69685e4b7a185',
+      '402d407135705c89f349170d3fc8b26586baa13f72af7de7172a6215dbac2f69',
+    ],
   },
   {
     name: 'uws_linux_x64_141.node',
     published: '813d788b347c6fd76b779d8932311ec05a044e612b4b83af220f16e6ea789683',
     relinked: '66513ca63ef5fe6c0534f58cee955fcb272d49194dda12a806c2c1ccfb9b636d',
-    hardened: 'de265cd5ae3bab208c0767d3618e109cf0da8f8794d6456e799bfb9be03342ce',
-    both: '4beeb60ee548d9852d6363f2671f7f815a1568b908dd1aa526616c97c440ce0a',
+    hardened: '9129ed8f8b589e7a8ca7fbaed1dc815098e0f094fd8833444327e59de47f3051',
+    both: 'a967dfc72b62c649551984e1d796cf9bd052bec573d526036fe9c91ae531b34e',
+    earlier: [
+      'de265cd5ae3bab208c0767d3618e109cf0da8f8794d6456e799bfb9be03342ce',
+      '4beeb60ee548d9852d6363f2671f7f815a1568b908dd1aa526616c97c440ce0a',
+    ],
   },
   {
     name: 'uws_linux_arm64_115.node',
