@@ -42,6 +42,9 @@ export function watchDefects(log: Logger): void {
   );
 }
 
+/** The launcher passes on what its whole group got anyway: so soon after the first a signal is the same one again. */
+const SAME_SIGNAL_MS = 500;
+
 /** What runs until a signal comes: this process alone, or workers. */
 type Service = {
   /** @throws Error that says why the version was not taken */
@@ -52,7 +55,7 @@ type Service = {
 };
 
 /**
- * `sallyport serve`: run until a signal asks to stop, then drain. A second signal ends at once; SIGHUP reloads.
+ * `sallyport serve`: run until a signal asks to stop, then drain. A second signal later on ends at once; SIGHUP reloads.
  * @returns the exit code: 0, 1 (could not start, or a defect), 2 (usage) or 78 (configuration).
  */
 export async function runServe(argv: readonly string[], io: CliIo): Promise<number> {
@@ -174,10 +177,13 @@ function configDirectory(argv: readonly string[]): string | undefined {
 function hearStops(): { first: Promise<string>; second: Promise<string>; signal(): string | undefined } {
   const [first, second] = [Promise.withResolvers<string>(), Promise.withResolvers<string>()];
   let signal: string | undefined;
+  let signalledAt = 0;
   const onSignal = (name: string): void => {
-    if (signal === undefined) first.resolve(name);
-    else second.resolve(name);
-    signal ??= name;
+    if (signal === undefined) {
+      signal = name;
+      signalledAt = performance.now();
+      first.resolve(name);
+    } else if (performance.now() - signalledAt >= SAME_SIGNAL_MS) second.resolve(name);
   };
   process.on('SIGINT', onSignal);
   process.on('SIGTERM', onSignal);

@@ -83,7 +83,7 @@ describe('what is open through two workers', { skip: skipWithout('redis-server')
     store = createValkeyStore({ redis: redis.settings() });
     await whenReachable(store);
     sessions = sessionsOver({ store, ring: RING });
-    await serve.logged('listening', 3, 30_000);
+    await serve.logged('listening', 3, 60_000);
   });
   after(async () => {
     await serve?.remove();
