@@ -20,7 +20,8 @@ function compileProgram() {
   const script = fileURLToPath(new URL('compile.js', import.meta.url));
   const { status, error, stderr } = spawnSync(process.execPath, [script], { encoding: 'utf8', timeout: COMPILE_MS });
   if (status === 0) return `compiled for Node ${process.version}`;
-  return `not compiled, starts take longer: ${error?.code ?? stderr.trim()}`;
+  const reason = error?.code ?? /^\w*Error\b.*$/m.exec(stderr)?.[0] ?? stderr.trim();
+  return `not compiled, starts take longer: ${reason}`;
 }
 
 const folder = findPackageFolder();

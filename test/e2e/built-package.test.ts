@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { type Lab, openLab } from '../../bench/lib/lab.ts';
@@ -10,7 +10,7 @@ import { pickPorts } from '../../bench/lib/process.ts';
 import { requestText, smallestHeaders } from '../../bench/lib/requests.ts';
 import { type SallyportOptions, startSallyport } from '../../bench/lib/sallyport.ts';
 import { signIn } from '../../bench/lib/sign-in.ts';
-import { installPackage } from '../support/built-package.ts';
+import { installPackage, runInstallation } from '../support/built-package.ts';
 import { connectH2, LISTEN_H2 } from '../support/h2.ts';
 import { skipWithout } from '../support/parts.ts';
 import { until } from '../support/until.ts';
@@ -118,6 +118,15 @@ describe('the built package', { skip: skipWithout('redis-server', 'esbuild'), ti
     }
     writeFileSync(file, kept);
     assert.equal(isCompiled('--stack-size=900'), 'false');
+  });
+
+  test('is installed, and says why, where it cannot be compiled', () => {
+    const copy = lab.subfolder('broken');
+    cpSync(program, copy, { recursive: true, verbatimSymlinks: true });
+    rmSync(join(copy, 'dist/main.js.compiled'));
+    writeFileSync(join(copy, 'dist/main.js'), '(function () {');
+    assert.match(runInstallation(copy), /^sallyport: not compiled, starts take longer: SyntaxError: .*$/m);
+    assert.deepEqual(readdirSync(join(copy, 'dist')).sort(), ['LICENSES.txt', 'main.js']);
   });
 
   test('names functions and lines of its file in a stack trace', () => {

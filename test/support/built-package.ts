@@ -16,6 +16,11 @@ export function installPackage(folder: string): string {
   }
   mkdirSync(join(folder, 'node_modules'));
   symlinkSync(join(projectFolder, 'node_modules/uWebSockets.js'), join(folder, 'node_modules/uWebSockets.js'));
+  return runInstallation(folder);
+}
+
+/** What `npm install` runs in the package's folder. @returns what it printed. @throws Error if it fails */
+export function runInstallation(folder: string): string {
   return runNode(folder, 'scripts/postinstall.js');
 }
 
