@@ -179,19 +179,18 @@ function isGone(pid: number): boolean {
   }
 }
 
+/** A supervisor with a store of its own, and the process ids of its two workers. */
+async function startTwo(shutdown: object) {
+  const redis = await startRedis();
+  const store = { kind: 'redis', redis: { url: redis.url } };
+  const serve = spawnServe({ settings: { workers: 2, listen: LISTEN, store, shutdown } });
+  await until(() => serve.ports().admin !== 0, 'the supervisor listens', 30_000);
+  return { redis, serve, workers: await findChildren(serve.pid) };
+}
+
 describe('the end of a supervisor', { skip: skipWithout('redis-server') }, () => {
   test('killed: no worker stays behind', async () => {
-    const redis = await startRedis();
-    const serve = spawnServe({
-      settings: {
-        workers: 2,
-        listen: LISTEN,
-        store: { kind: 'redis', redis: { url: redis.url } },
-        shutdown: { unready: '0s', drain: '1s' },
-      },
-    });
-    await until(() => serve.ports().admin !== 0, 'the supervisor listens', 30_000);
-    const workers = await findChildren(serve.pid);
+    const { redis, serve, workers } = await startTwo({ unready: '0s', drain: '1s' });
     assert.equal(workers.length, 2);
     process.kill(serve.pid, 'SIGKILL');
     await until(() => workers.every(isGone), 'the workers end by themselves', 10_000);
@@ -200,17 +199,7 @@ describe('the end of a supervisor', { skip: skipWithout('redis-server') }, () =>
   });
 
   test('a second SIGTERM ends the drain and everybody at once', async () => {
-    const redis = await startRedis();
-    const serve = spawnServe({
-      settings: {
-        workers: 2,
-        listen: LISTEN,
-        store: { kind: 'redis', redis: { url: redis.url } },
-        shutdown: { unready: '1m', drain: '1m' },
-      },
-    });
-    await until(() => serve.ports().admin !== 0, 'the supervisor listens', 30_000);
-    const workers = await findChildren(serve.pid);
+    const { redis, serve, workers } = await startTwo({ unready: '1m', drain: '1m' });
     const readyz = `http://127.0.0.1:${serve.ports().admin}/readyz`;
     await until(async () => (await fetch(readyz)).status === 200, 'ready', 10_000);
     serve.signal('SIGTERM');
