@@ -25,8 +25,8 @@ export function parseAddress(text: string): Uint8Array | undefined {
 
 /** Dotted or RFC 5952-like text of 4 or 16 bytes; mapped IPv4 is written as IPv4. */
 export function formatAddress(bytes: Uint8Array): string {
-  if (bytes.length === 4) return `${bytes[0]}.${bytes[1]}.${bytes[2]}.${bytes[3]}`;
-  if (isMapped(bytes)) return bytes.subarray(12).join('.');
+  if (bytes.length === 4) return dotted(bytes, 0);
+  if (isMapped(bytes)) return dotted(bytes, 12);
   const groups: string[] = [];
   for (let i = 0; i < 16; i += 2) groups.push((((bytes[i] ?? 0) << 8) | (bytes[i + 1] ?? 0)).toString(16));
   const text = groups.join(':');
@@ -36,6 +36,10 @@ export function formatAddress(bytes: Uint8Array): string {
   const head = text.slice(0, at);
   const tail = text.slice(at + longest.length);
   return `${head}::${tail.startsWith(':') ? tail.slice(1) : tail}`;
+}
+
+function dotted(bytes: Uint8Array, at: number): string {
+  return `${bytes[at]}.${bytes[at + 1]}.${bytes[at + 2]}.${bytes[at + 3]}`;
 }
 
 /**
@@ -90,16 +94,16 @@ function rememberIpv4(match: AddressMatcher): AddressMatcher {
  * @param peer address of the socket, used when the peer is no trusted proxy or the header is absent.
  */
 export function clientAddress(peer: Uint8Array, forwardedFor: string, trusted: AddressMatcher): string {
-  let found = formatAddress(peer);
-  if (forwardedFor === '' || !trusted(peer)) return found;
+  if (forwardedFor === '' || !trusted(peer)) return formatAddress(peer);
+  let found = peer;
   const entries = forwardedFor.split(',').slice(-LIMITS.forwardedForMax);
   for (let i = entries.length - 1; i >= 0; i--) {
     const bytes = parseAddress(withoutPort((entries[i] ?? '').trim()));
-    if (bytes === undefined) return found;
-    found = formatAddress(bytes);
-    if (!trusted(bytes)) return found;
+    if (bytes === undefined) break;
+    found = bytes;
+    if (!trusted(bytes)) break;
   }
-  return found;
+  return formatAddress(found);
 }
 
 function withoutPort(entry: string): string {

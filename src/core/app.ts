@@ -87,16 +87,13 @@ export class App extends Answers<Exchange> {
     const unread = context.contentLength > LIMITS.ownBodyMaxBytes;
     const close = unread || reply.status === 413 || (context.problems & (PROBLEM_FRAMING | PROBLEM_METHOD)) !== 0;
     this.#checkHeaders(reply);
-    this.#write(exchange, () => {
-      writeReply(exchange.res, reply, context.method === 'HEAD', close || context.chunked || this.#isClosing);
-      this.finished(exchange, reply.status, '');
-    });
+    if (this.#isInTurn(exchange)) this.#writeReply(exchange, reply, close);
+    else this.#write(exchange, () => this.#writeReply(exchange, reply, close));
   }
 
   /** Verify's allow answer. */
   allow(exchange: Exchange, headers: HeaderList): void {
-    // Nearly each of them is answered in its turn, and needs no function made for later.
-    if (exchange === this.#current && exchange.open && !exchange.context.chunked) this.#writeAllow(exchange, headers);
+    if (this.#isInTurn(exchange)) this.#writeAllow(exchange, headers);
     else this.#write(exchange, () => this.#writeAllow(exchange, headers));
   }
 
@@ -210,6 +207,17 @@ export class App extends Answers<Exchange> {
     } catch (error) {
       this.fail(exchange, error);
     }
+  }
+
+  /** Nearly each request of verify is answered in its turn, and needs no function made for later. */
+  #isInTurn(exchange: Exchange): boolean {
+    return exchange === this.#current && exchange.open && !exchange.context.chunked;
+  }
+
+  #writeReply(exchange: Exchange, reply: Reply, close: boolean): void {
+    const { res, context } = exchange;
+    writeReply(res, reply, context.method === 'HEAD', close || context.chunked || this.#isClosing);
+    this.finished(exchange, reply.status, '');
   }
 
   #writeAllow(exchange: Exchange, headers: HeaderList): void {

@@ -10,12 +10,16 @@ import { compileAddressMatcher, parseAddress } from '../../src/core/address.ts';
 import { systemClock } from '../../src/core/clock.ts';
 import { type ContextReader, createContextReader } from '../../src/core/context.ts';
 import { L1 } from '../../src/core/l1.ts';
+import { LIMITS } from '../../src/core/limits.ts';
+import { compileOriginRules } from '../../src/core/origin.ts';
+import { compileReplies } from '../../src/core/problem.ts';
+import { createHeaderCheck, writeReply } from '../../src/core/reply.ts';
 import { createSessions } from '../../src/core/sessions.ts';
 import type { HotView } from '../../src/core/store.ts';
 import { createMemoryStore } from '../../src/core/store-memory.ts';
 import { createValkeyStore } from '../../src/core/store-valkey.ts';
 import { type VerifyServices, verify } from '../../src/core/verify.ts';
-import { type Decision, LateDecision } from '../../src/core/verify-decision.ts';
+import { type Decision, type Denial, LateDecision } from '../../src/core/verify-decision.ts';
 import { creationAt } from '../contract/session-store-behaviours.ts';
 import { createBearerWorld } from '../core/bearer-world.ts';
 import {
@@ -28,7 +32,7 @@ import {
   TOMBSTONE_MS,
   watchStore,
 } from '../core/sessions-support.ts';
-import { decisionOf, servicesOf } from '../core/world.ts';
+import { contextOf, decisionOf, servicesOf } from '../core/world.ts';
 import { skipWithout } from '../support/parts.ts';
 import { startRedis, whenReachable } from '../support/redis.ts';
 
@@ -220,6 +224,49 @@ describe('a verify request', () => {
     assert.deepEqual(scene.calls, { lookUp: [], touch: [] });
     assert.equal(await countPromises(run), 0);
     assert.equal(world.lookUps.length, lookUps);
+  });
+
+  test('with a forged bearer token above the ration makes no promise and looks for no key', async () => {
+    const scene = await openScene(true);
+    const world = await createBearerWorld();
+    const token = await world.sign();
+    await world.check(token);
+    const signed = token.slice(0, token.lastIndexOf('.') + 1);
+    const forge = (at: number): string => signed + Buffer.alloc(64, String(at).padStart(8, '0')).toString('base64url');
+    await Promise.all(
+      Array.from({ length: LIMITS.bearerRefusalsBurst }, (_, at) => world.check(forge(at), '10.0.0.9')),
+    );
+    const lookUps = world.lookUps.length;
+    const services = { ...scene.services, bearer: world.tokens };
+    const native = nativeOf(headersWith(undefined, `Bearer ${forge(-1)}`), {});
+    const run = () => decide(native, scene.reader, services) as Denial;
+    assert.deepEqual([run().kind, run().code, run().retryAfterS], ['deny', 'overloaded', 1]);
+    assert.deepEqual(scene.calls, { lookUp: [], touch: [] });
+    assert.equal(await countPromises(run), 0);
+    assert.equal(world.lookUps.length, lookUps);
+  });
+
+  test('that is refused is answered by two native calls, out of what is ready', () => {
+    const { config, sites } = servicesOf({});
+    const replies = compileReplies(config, compileOriginRules(config));
+    const check = createHeaderCheck();
+    const calls: NativeCalls = {};
+    const count = (name: string) => (): void => {
+      calls[name] = (calls[name] ?? 0) + 1;
+    };
+    const response = { writeStatus: count('writeStatus'), end: count('end') } as unknown as HttpResponse;
+    const context = contextOf({ requestId: 'kq3Z1v0m-7' });
+    const [site] = sites.all;
+    const run = (): void => {
+      const loginUrl = site?.loginUrl;
+      const reply = replies.problem(context, { code: 'authentication_required', loginUrl, navigation: false, site });
+      check(reply);
+      writeReply(response, reply, false, false);
+    };
+    run();
+    assert.deepEqual(calls, { writeStatus: 1, end: 1 });
+    const bytes = bytesPerCall(run);
+    assert.ok(bytes <= 600, `${bytes} bytes`);
   });
 
   test('is one look-up for all who ask for the same session at once', async () => {
