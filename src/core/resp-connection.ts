@@ -22,8 +22,11 @@ export type RespConnectionOptions = {
   onReply(bytes: Buffer, start: number): void;
   /** Was up and is not any more; nothing more comes of what was sent. */
   onDown(fault: string): void;
-  /** An attempt failed, or the connection broke otherwise than by being closed (a restart; the next attempt tells). */
-  onFault(fault: string): void;
+  /**
+   * An attempt failed, or the connection broke otherwise than by being closed (a restart; the next attempt tells).
+   * @param wasUp it broke: the next attempt is still to come.
+   */
+  onFault(fault: string, wasUp: boolean): void;
   /** Pause after a command of the handshake that the server does not know or allow; absent: as after any failure. */
   readonly refusedPauseMs?: number;
 };
@@ -39,7 +42,8 @@ class RespRefusal extends Error {
 }
 
 const READ_MAX_BYTES = 16_384;
-const CLOSED = 'connection_closed';
+/** The server has ended a connection. */
+export const CLOSED = 'connection_closed';
 /** Codes that answer a command which the server does not know, or does not allow to this user. */
 const REFUSALS: readonly string[] = ['ERR', 'NOPERM'];
 /** What a handshake with a server ends with that is no master. */
@@ -215,7 +219,7 @@ export class RespConnection {
     this.#goDown(attempt);
     if (this.#isClosed) return;
     const { onFault, refusedPauseMs } = this.#options;
-    if (!attempt.wasUp || attempt.fault !== CLOSED) onFault(attempt.fault);
+    if (!attempt.wasUp || attempt.fault !== CLOSED) onFault(attempt.fault, attempt.wasUp);
     const delayMs = reconnectDelayMs(this.#attempts);
     this.#attempts += 1;
     this.#retry = setTimeout(() => this.#connect(), (attempt.isRefused ? refusedPauseMs : undefined) ?? delayMs);

@@ -8,8 +8,10 @@ export class Lookup implements Waiter<HotView | undefined> {
   now: number;
   /** Servers that it was sent to. */
   hops = 1;
-  /** When it was sent, monotonic ms. */
+  /** When it was sent first, monotonic ms: its deadline counts from then. */
   sentAt = 0;
+  /** It was on a connection that broke, and is sent once more. */
+  isRepeated = false;
   isSettled = false;
   readonly #first: Waiter<HotView | undefined>;
   #others: Waiter<HotView | undefined>[] | undefined;

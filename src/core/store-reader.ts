@@ -3,7 +3,7 @@ import type { SallyportError } from './errors.ts';
 import type { Waiter } from './late.ts';
 import { LIMITS } from './limits.ts';
 import { BulkCursor, readDigits, readErrorCode, readErrorLine } from './resp-codec.ts';
-import { askWhetherMaster, RespConnection } from './resp-connection.ts';
+import { askWhetherMaster, CLOSED, RespConnection } from './resp-connection.ts';
 import type { HotView, StoreReadCounts } from './store.ts';
 import { createPlaceholder, Lookup } from './store-lookup.ts';
 import { parseRedirect, type StoreRedirect } from './store-slots.ts';
@@ -41,14 +41,17 @@ const NO_BYTES = Buffer.alloc(0);
 const READ_MAX_BYTES = 262_144;
 /** A record and what RESP puts around it. */
 const REPLY_MAX_BYTES = LIMITS.sessionRecordMaxBytes + 1_024;
+/** How a connection ends whose server goes on: a proxy between was restarted, or somebody killed the connection. */
+const BREAKS: ReadonlySet<string> = new Set([CLOSED, 'ECONNRESET', 'EPIPE']);
 /** Answered look-ups kept in front of the queue before it is cut. */
 const QUEUE_SLACK = 1_024;
 
 /**
  * Hot reads over a connection of their own (D-14): those of one loop turn leave as one write, each key once, and are
- * answered in order. A read has the deadline `commandTimeoutMs`; nothing is queued while the connection is down and
- * nothing is sent twice. A connection without one answer for a whole deadline is given up: the peer is gone without a
- * word, and TCP would take minutes to say so. Whatever goes wrong is SallyportError `store_unavailable`.
+ * answered in order. A read has the deadline `commandTimeoutMs`. When the connection breaks, reads wait for the one
+ * attempt that follows, within their deadlines, and are sent once more: they change nothing. If that attempt fails, all
+ * fail, and from then on nothing waits for a connection. One without an answer for a whole deadline is given up: the
+ * peer is gone without a word, and TCP would take minutes to say so. Whatever goes wrong is `store_unavailable`.
  */
 export class StoreReader {
   readonly counts: StoreReadCounts;
@@ -65,6 +68,8 @@ export class StoreReader {
   #deadline: NodeJS.Timeout | undefined;
   #repliedAt = 0;
   #fault = 'connecting';
+  /** The connection broke, and the next attempt is under way. */
+  #isHolding = false;
 
   constructor(options: StoreReaderOptions) {
     const { redis, faults, isMember } = options;
@@ -75,14 +80,19 @@ export class StoreReader {
       replyMaxBytes: REPLY_MAX_BYTES,
       readMaxBytes: READ_MAX_BYTES,
       greet: async (ask) => (isMember ? askWhetherMaster(ask) : void (await ask(['PING']))),
-      onUp: () => options.onUp(),
+      onUp: () => {
+        this.#goOn();
+        options.onUp();
+      },
       onReply: (bytes, start) => this.#answer(bytes, start),
       onDown: (fault) => {
-        this.#failAll(fault);
+        if (BREAKS.has(fault)) this.#hold(fault);
+        else this.#failAll(fault);
         options.onDown();
       },
-      onFault: (fault) => {
+      onFault: (fault, wasUp) => {
         this.#fault = fault;
+        if (!wasUp) this.#failAll(fault);
         faults.report(fault);
       },
     });
@@ -116,7 +126,7 @@ export class StoreReader {
    * @throws store_unavailable if nothing can be asked now
    */
   follow(lookup: Lookup, asking: boolean): void {
-    const refusal = this.#refusal();
+    const refusal = this.#connection.isUp ? this.#refusal() : this.#unavailable(this.#fault);
     if (refusal !== undefined) throw refusal;
     // The answer to ASKING has a place of its own in the queue; nobody waits for it.
     if (asking) this.#queue.push(createPlaceholder());
@@ -137,24 +147,49 @@ export class StoreReader {
   async close(): Promise<void> {
     this.#fault = 'closed';
     await this.#connection.close();
-    clearTimeout(this.#deadline);
+    this.#failAll(this.#fault);
   }
 
   readonly #send = (): void => {
     if (this.#turn.size === 0) return;
     const sentAt = performance.now();
-    let text = '';
+    const from = this.#queue.length;
     for (const lookup of this.#turn.values()) {
       lookup.sentAt = sentAt;
       this.#queue.push(lookup);
-      text += this.#command(lookup.locator);
     }
-    this.counts.lookups += this.#turn.size;
-    this.counts.writes += 1;
     this.#turn.clear();
-    this.#connection.write(text);
+    if (!this.#isHolding) this.#write(from);
     this.#deadline ??= this.#watch(this.#options.redis.commandTimeoutMs);
   };
+
+  /** Send what stands in the queue from there on. */
+  #write(from: number): void {
+    let text = '';
+    for (let at = from; at < this.#queue.length; at += 1) text += this.#command(this.#queue[at]!.locator);
+    this.counts.lookups += this.#queue.length - from;
+    this.counts.writes += 1;
+    this.#connection.write(text);
+  }
+
+  /** What is under way waits for the next attempt; what did so before has had its chance. */
+  #hold(fault: string): void {
+    this.#fault = fault;
+    this.#isHolding = true;
+    const waiting = this.#queue.slice(this.#head).filter(({ isSettled }) => !isSettled);
+    this.#head = 0;
+    this.#queue = waiting.filter(({ isRepeated }) => !isRepeated);
+    for (const lookup of waiting) {
+      if (lookup.isRepeated) lookup.failed(this.#unavailable(fault));
+      lookup.isRepeated = true;
+    }
+  }
+
+  #goOn(): void {
+    this.#isHolding = false;
+    this.#queue = this.#queue.filter(({ isSettled }) => !isSettled);
+    if (this.#queue.length > 0) this.#write(0);
+  }
 
   #command(locator: string): string {
     const { keyPrefix } = this.#options.redis;
@@ -164,7 +199,7 @@ export class StoreReader {
 
   /** Why nothing can be sent now. */
   #refusal(): SallyportError | undefined {
-    if (!this.#connection.isUp) return this.#unavailable(this.#fault);
+    if (!this.#connection.isUp && !this.#isHolding) return this.#unavailable(this.#fault);
     if (this.pending < this.#options.pendingMax) return undefined;
     this.counts.refused += 1;
     return this.#unavailable('too many reads wait');
@@ -218,12 +253,14 @@ export class StoreReader {
     }
     const isSilent = oldest !== undefined && at > this.#head && now - this.#repliedAt >= commandTimeoutMs;
     const next = this.#queue[at];
-    if (isSilent) this.#connection.drop('timeout');
+    if (this.#isHolding && at > this.#head) this.#failAll('timeout');
+    else if (isSilent) this.#connection.drop('timeout');
     else if (next !== undefined) this.#deadline = this.#watch(Math.max(1, commandTimeoutMs - (now - next.sentAt)));
   }
 
   #failAll(fault: string): void {
     this.#fault = fault;
+    this.#isHolding = false;
     clearTimeout(this.#deadline);
     this.#deadline = undefined;
     const lost = [...this.#queue.slice(this.#head), ...this.#turn.values()];

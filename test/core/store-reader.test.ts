@@ -1,9 +1,13 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { type AddressInfo, createServer } from 'node:net';
 import { after, before, describe, test } from 'node:test';
 import type { Redis } from 'iovalkey';
 import type { SallyportError } from '../../src/core/errors.ts';
 import type { SessionStore } from '../../src/core/store.ts';
+import { StoreReader } from '../../src/core/store-reader.ts';
 import { createValkeyStore, type ValkeyStoreOptions } from '../../src/core/store-valkey.ts';
+import { StoreFaults } from '../../src/core/store-valkey-faults.ts';
 import { creationAt, newKey } from '../contract/session-store-behaviours.ts';
 import { skipWithout } from '../support/parts.ts';
 import { startRedis, type TestRedis, whenReachable } from '../support/redis.ts';
@@ -168,6 +172,76 @@ describe('hot reads', OPTIONS, () => {
     proxy.setMode('cut');
     assert.deepEqual(await Promise.all([sent, queued]), ['store_unavailable', 'store_unavailable']);
     proxy.setMode('pass');
+  });
+
+  test('are asked once more behind a connection that broke, and those of the meantime with them', async () => {
+    await using opened = await open({ redis: redis.settings({ port: proxy.port, commandTimeoutMs: 50_000 }) });
+    const { store } = opened;
+    const creation = creationAt(NOW);
+    await store.create(creation);
+    const find = async () => (await store.readHot(creation.locator, NOW))?.hot.toString();
+    const before = store.reads.lookups;
+    proxy.setMode('hold');
+    const sent = find();
+    await new Promise(setImmediate);
+    const queued = find();
+    proxy.setMode('cut');
+    proxy.setMode('pass');
+    await until(() => !store.status().reachable, 'the store is known to be away');
+    const meanwhile = find();
+    assert.deepEqual(await Promise.all([sent, queued, meanwhile]), ['hot', 'hot', 'hot']);
+    assert.ok(store.reads.lookups - before <= 5, `${store.reads.lookups - before} look-ups`);
+  });
+
+  test('fail by their deadline where the connection that follows does not come about', async () => {
+    await using opened = await open({ redis: redis.settings({ port: proxy.port, commandTimeoutMs: 300 }) });
+    const { store } = opened;
+    proxy.setMode('hold');
+    const sent = codeOf(store.readHot(newKey(), NOW));
+    await new Promise(setImmediate);
+    proxy.setMode('cut');
+    proxy.setMode('drop');
+    assert.equal(await sent, 'store_unavailable');
+    const nextTurn = new Promise((resolve) => setImmediate(() => resolve('waits')));
+    assert.equal(await Promise.race([codeOf(store.readHot(newKey(), NOW)), nextTurn]), 'store_unavailable');
+    proxy.setMode('pass');
+  });
+
+  test('fail where the connection breaks at each of them: nothing is sent a third time', async () => {
+    // No real server breaks at a command again and again.
+    let asked = 0;
+    const server = createServer((socket) => {
+      socket.on('error', () => {});
+      socket.on('data', (bytes) => {
+        if (!bytes.includes('HMGET')) {
+          socket.write('+PONG\r\n');
+          return;
+        }
+        asked += 1;
+        socket.destroy();
+      });
+    }).listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const { port } = server.address() as AddressInfo;
+    const settings = redis.settings({ port, commandTimeoutMs: 50_000 });
+    let isUp = false;
+    const reader = new StoreReader({
+      redis: settings,
+      isMember: false,
+      counts: { lookups: 0, writes: 0, refused: 0 },
+      pendingMax: 10,
+      faults: new StoreFaults(settings, () => {}),
+      onUp: () => {
+        isUp = true;
+      },
+      onDown: () => {},
+    });
+    await until(() => isUp, 'the connection is up');
+    const read = new Promise((resolve, reject) => reader.read(newKey(), NOW, { done: resolve, failed: reject }));
+    assert.equal(await codeOf(read), 'store_unavailable');
+    assert.equal(asked, 2);
+    await reader.close();
+    server.close();
   });
 
   /** A store, usable, and the codes of its faults; closed at the end of the block. */
