@@ -98,13 +98,19 @@ export class SessionDecoder {
  * The token is most of a session: where a header carries it, the record's is made a piece of that header, so that both
  * have one copy (measured: 800 of 3,100 bytes). Returns how many characters that saves.
  */
-function shareToken({ pairs }: HeaderList, hot: { accessToken: string }): number {
+function shareToken({ block }: HeaderList, hot: { accessToken: string }): number {
   const { accessToken } = hot;
-  if (accessToken.length < SHARED_MIN_CHARS) return 0;
-  const value = pairs.find((text) => text.length >= accessToken.length && text.endsWith(accessToken));
-  if (value === undefined) return 0;
-  hot.accessToken = value.slice(-accessToken.length);
-  return accessToken.length;
+  const { length } = accessToken;
+  if (length < SHARED_MIN_CHARS) return 0;
+  // A long text is searched for character by character, 6 µs of them; its beginning is found and the rest compared at once.
+  const beginning = accessToken.slice(0, SHARED_MIN_CHARS);
+  for (let at = block.indexOf(beginning); at !== -1; at = block.indexOf(beginning, at + 1)) {
+    const piece = block.slice(at, at + length);
+    if (piece !== accessToken) continue;
+    hot.accessToken = piece;
+    return length;
+  }
+  return 0;
 }
 
 /** The same text in memory of its own, in one piece. */
