@@ -44,6 +44,9 @@ class Forwarding implements Outgoing, Waiter, DownloadSource, LongAnswer {
   readonly bodyIdleMs: number;
   wire: Wire | undefined;
   seat: Seat | undefined;
+  older: LongAnswer | undefined;
+  newer: LongAnswer | undefined;
+  isYoung = false;
   readonly call: Call;
   readonly #download: Download;
   /** Set while the request has a place. */

@@ -2,8 +2,11 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import { type ClientRequest, type IncomingMessage, request, type ServerResponse } from 'node:http';
-import { after, before, describe, test } from 'node:test';
+import { after, before, describe, mock, test } from 'node:test';
 import { DEMO_API_AUDIENCE } from '../../src/cli/demo/provider-config.ts';
+import type { LiveSessions } from '../../src/proxy/live-sessions.ts';
+import { type LongAnswer, LongAnswers } from '../../src/proxy/long-answers.ts';
+import { sessionOf } from '../core/world.ts';
 import { until } from '../support/until.ts';
 import { call, type ProxyWorld, startProxyWorld, startService, type TestService } from './world.ts';
 
@@ -156,5 +159,58 @@ describe('an answer that goes on', () => {
     assert.equal(lines.isOver(), false);
     for (const response of pending) response.end();
     assert.equal(await lines.over, 'complete');
+  });
+});
+
+describe('answers that are not long yet', () => {
+  test('are watched from their age on, oldest first, but for those that have ended, in whatever order', (t) => {
+    t.after(() => mock.timers.reset());
+    mock.timers.enable({ apis: ['setInterval'] });
+    let now = 0;
+    const sat: unknown[] = [];
+    const live = { enter: () => ({ sit: (one: unknown) => sat.push(one), act() {}, leave() {} }) };
+    const answers = new LongAnswers(live as unknown as LiveSessions, { now: () => now });
+    const site = { findHandle: () => 'a handle' };
+    const begin = (complete = true): LongAnswer => {
+      const answer = {
+        call: {
+          asked: { context: { cookie: '' }, site },
+          session: sessionOf({}),
+          exchange: { startedAt: now },
+          upload: { complete },
+        },
+        hasHead: false,
+        seat: undefined,
+        older: undefined,
+        newer: undefined,
+        isYoung: false,
+        onSessionEnd() {},
+      } as unknown as LongAnswer;
+      answers.begin(answer);
+      return answer;
+    };
+    const [first, second, third, fourth, uploading, sixth] = [
+      begin(),
+      begin(),
+      begin(),
+      begin(),
+      begin(false),
+      begin(),
+    ];
+    for (const one of [first, third, sixth, third]) answers.end(one);
+    now = 5_000;
+    const late = begin();
+    now = 10_000;
+    mock.timers.tick(1_000);
+    assert.deepEqual([sat.length, sat[0] === second, sat[1] === fourth], [2, true, true]);
+    answers.end(uploading);
+    now = 15_000;
+    mock.timers.tick(1_000);
+    assert.deepEqual([sat.length, sat[2] === late], [3, true]);
+    const last = begin();
+    now = 25_000;
+    mock.timers.tick(1_000);
+    assert.equal(sat[3] === last, true, 'after the list was empty, too');
+    answers.close();
   });
 });
