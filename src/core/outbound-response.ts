@@ -9,6 +9,9 @@ const DECODERS: Readonly<Record<string, (bytes: Buffer, options: { maxOutputLeng
   br: brotliDecompressSync,
 };
 
+/** Nobody packs twice; each layer is unpacked in one turn of the event loop. */
+const CODINGS_MAX = 2;
+
 /**
  * The content of an answer without its codings: we ask for none, and some servers send one all the same.
  * @param fields header fields, names in lower case.
@@ -18,7 +21,9 @@ const DECODERS: Readonly<Record<string, (bytes: Buffer, options: { maxOutputLeng
 export function decodeBody(bytes: Buffer, fields: readonly (readonly [string, string])[], maxBytes: number): Buffer {
   let content = bytes;
   if (content.length > maxBytes) throw tooLong(maxBytes);
-  for (const coding of codingsOf(fields).reverse()) {
+  const codings = codingsOf(fields).reverse();
+  if (codings.length > CODINGS_MAX) throw new SallyportError('idp_bad_response', { detail: 'packed too often' });
+  for (const coding of codings) {
     if (coding === 'identity' || coding === '') continue;
     content = decodeOnce(content, coding, maxBytes);
   }

@@ -161,6 +161,11 @@ describe('the content of an answer', () => {
     }
   });
 
+  test('is refused where it is packed more than twice', () => {
+    const thrice = gzipSync(gzipSync(gzipSync('{}')));
+    assert.throws(() => decode(thrice, 'gzip, gzip, gzip'), code('idp_bad_response'));
+  });
+
   test('is refused in an unknown coding, and where it is not what it says', () => {
     assert.throws(() => decode(Buffer.from('x'), 'constructor'), code('idp_bad_response'));
     assert.throws(() => decode(Buffer.from('{}'), 'gzip'), /incorrect header/);
