@@ -150,6 +150,8 @@ export class Download {
   #wait(rest: Uint8Array | undefined): void {
     this.#pending = rest;
     const { bodyIdleMs } = this.#call.timeouts;
+    // Several chunks of one read may meet a full socket.
+    clearTimeout(this.#stallTimer);
     this.#stallTimer = setTimeout(() => this.#source.onStalled(new Error('the client takes nothing')), bodyIdleMs);
     if (this.#isListening) return;
     this.#isListening = true;

@@ -45,6 +45,10 @@ export class ServiceConnection implements Ticking, BodySink, Wire {
   #isAnswered = false;
   #isReusable = true;
   #isPaused = false;
+  /** What came while it was paused: TLS hands over everything that it has decrypted. */
+  #held: Buffer[] = [];
+  /** How it ended, behind what is held. */
+  #whenRead: (() => void) | undefined;
   #idleMs = IDLE_MS;
   /** The request's head, while it waits for the first part of the body. */
   #head = '';
@@ -66,9 +70,9 @@ export class ServiceConnection implements Ticking, BodySink, Wire {
     this.#socket = settings.opener.open({
       onOpen: () => this.#onOpen(first),
       onBytes: (bytes) => this.#onBytes(bytes),
-      onPeerEnd: () => this.#onPeerEnd(),
-      onError: (error) => this.#end(error),
-      onClose: () => this.#end(new AnswerError('cut')),
+      onPeerEnd: () => this.#afterHeld(() => this.#onPeerEnd()),
+      onError: (error) => this.#afterHeld(() => this.#end(error)),
+      onClose: () => this.#afterHeld(() => this.#end(new AnswerError('cut'))),
     });
     settings.ticks.add(this);
   }
@@ -106,7 +110,11 @@ export class ServiceConnection implements Ticking, BodySink, Wire {
     if (!this.#isPaused || this.#isGone) return;
     this.#isPaused = false;
     if (this.#request !== undefined) this.#deadline = this.#settings.ticks.after(this.#request.bodyIdleMs);
-    this.#socket.resume();
+    for (let next = this.#held.shift(); next !== undefined; next = this.#held.shift()) {
+      if (!this.#read(next)) return;
+    }
+    if (this.#whenRead === undefined) this.#socket.resume();
+    else this.#whenRead();
   }
 
   /** End it; a request under way fails. Resolves when the socket is closed. */
@@ -182,6 +190,19 @@ export class ServiceConnection implements Ticking, BodySink, Wire {
 
   #onBytes(bytes: Buffer): boolean {
     if (this.#isGone) return false;
+    if (!this.#isPaused) return this.#read(bytes);
+    this.#held.push(Buffer.from(bytes));
+    return false;
+  }
+
+  /** What came before the end of a connection is still to be read. */
+  #afterHeld(end: () => void): void {
+    if (this.#held.length === 0) end();
+    else this.#whenRead ??= end;
+  }
+
+  /** @returns false if no more is to be read for now. */
+  #read(bytes: Buffer): boolean {
     try {
       // Bytes that nobody asked for could pass for the answer to the next request.
       if (!this.#reader.read(bytes)) this.#end(undefined);
@@ -229,7 +250,7 @@ export class ServiceConnection implements Ticking, BodySink, Wire {
   /** The answer is complete, and nothing came behind it. */
   #settle(): void {
     this.#isAnswered = false;
-    if (!this.#isReusable || this.#isSending || this.#socket.writableLength > 0) {
+    if (!this.#isReusable || this.#isSending || this.#held.length > 0 || this.#socket.writableLength > 0) {
       this.#end(undefined);
       return;
     }

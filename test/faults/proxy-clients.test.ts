@@ -6,6 +6,10 @@ import { call, type ProxyWorld, startProxyWorld, startService, type TestService 
 import { until } from '../support/until.ts';
 
 const BODY_IDLE_MS = 600;
+/** Many chunks in each packet. */
+const PIECE = Buffer.alloc(1_000, 0x62);
+const PIECES = 40_000;
+const GULP_BYTES = 4_000_000;
 
 /** What a client does on a new connection; it may leave, or wait for what the server does. */
 type Client = (socket: Socket, head: (line: string, ...headers: string[]) => string) => Promise<void> | void;
@@ -111,6 +115,9 @@ describe('a client that misbehaves', () => {
       if (path === '/c/big') {
         response.writeHead(200, { 'content-length': 100_000_000 });
         response.write(Buffer.alloc(20_000_000));
+      } else if (path === '/c/pieces') {
+        for (let i = 0; i < PIECES; i++) response.write(PIECE);
+        response.end();
       } else if (path === '/c/endless') response.write(Buffer.alloc(20_000_000));
       else if (!path.startsWith('/c/silence')) {
         incoming.resume().on('end', () => response.end('ok'));
@@ -167,6 +174,25 @@ describe('a client that misbehaves', () => {
       await checkNothingIsLeft();
     });
   }
+
+  test('and takes a chunked answer in gulps, each within the deadline, gets all of it', async () => {
+    const socket = dial();
+    let received = 0;
+    socket.on('data', (bytes: Buffer) => {
+      received += bytes.reduce((count, byte) => count + (byte === 0x62 ? 1 : 0), 0);
+    });
+    const closed = new Promise<void>((resolve) => void socket.on('close', () => resolve()));
+    socket.write(head('GET /c/pieces', 'connection: close'));
+    const all = PIECE.length * PIECES;
+    for (let wanted = GULP_BYTES; received < all; wanted += GULP_BYTES) {
+      await until(() => received >= Math.min(wanted, all), 'the next gulp');
+      socket.pause();
+      await sleep(BODY_IDLE_MS / 4);
+      socket.resume();
+    }
+    socket.destroy();
+    await closed;
+  });
 
   test('and trickles its body is answered 400', async () => {
     const socket = dial();

@@ -1,5 +1,8 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import { readFile } from 'node:fs/promises';
+import type { ServerResponse } from 'node:http';
+import { createServer as createTlsServer, type Server as TlsServer } from 'node:https';
 import { type AddressInfo, createServer, type Server, type Socket } from 'node:net';
 import { after, afterEach, before, beforeEach, describe, mock, test } from 'node:test';
 import type { Outgoing } from '../../src/proxy/outgoing.ts';
@@ -7,6 +10,7 @@ import { ServiceConnections } from '../../src/proxy/service-connections.ts';
 import { createSocketOpener } from '../../src/proxy/service-socket.ts';
 import { Ticks } from '../../src/proxy/ticks.ts';
 import type { BodySink, Upload } from '../../src/proxy/upload.ts';
+import { createCertificates, type TestCertificates } from '../support/redis-tls.ts';
 import { until } from '../support/until.ts';
 
 /** What the service does with one request. */
@@ -31,6 +35,83 @@ function body(): { upload: Upload; sink(): BodySink } {
     },
   };
 }
+
+describe('connections over TLS', () => {
+  const BYTES = 3_000_000;
+  let certificates: TestCertificates;
+  let server: TlsServer;
+  let connections: ServiceConnections;
+  /** How the service ends its answer. */
+  let ending: (response: ServerResponse) => void;
+
+  before(async () => {
+    certificates = await createCertificates();
+    const { ca, files } = certificates;
+    const options = { cert: await readFile(files.serverCert), key: await readFile(files.serverKey), ca };
+    server = createTlsServer(options, (_request, response) => {
+      response.writeHead(200, { 'content-length': BYTES }).write(Buffer.alloc(BYTES, 0x61));
+      ending(response);
+    });
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const origin = `https://127.0.0.1:${(server.address() as AddressInfo).port}`;
+    const tls = { ca, cert: undefined, key: undefined, serverName: undefined, insecure: false };
+    const readBuffer = Buffer.allocUnsafeSlow(65_536);
+    const opener = createSocketOpener({ origin, lookup: undefined, tls, readBuffer });
+    connections = new ServiceConnections({ opener, ticks: new Ticks(), connectMs: 10_000, max: 1 });
+  });
+  after(async () => {
+    await connections.destroy();
+    server.close();
+    await certificates.remove();
+  });
+
+  /** Read an answer with a rest after each part. */
+  function readSlowly(): Promise<number> {
+    let received = 0;
+    let isResting = false;
+    const { promise, resolve, reject } = Promise.withResolvers<number>();
+    const request: Outgoing = {
+      method: 'GET',
+      target: '/',
+      lines: '',
+      upload: undefined,
+      contentLength: -1,
+      headersMs: 20_000,
+      bodyIdleMs: 20_000,
+      wire: undefined,
+      onStart() {},
+      onHead() {},
+      onData(part) {
+        assert.equal(isResting, false, 'a part in the middle of a rest');
+        assert.ok(part.every((byte) => byte === 0x61));
+        received += part.length;
+        isResting = true;
+        setTimeout(() => {
+          isResting = false;
+          request.wire?.resume();
+        }, 2);
+        return false;
+      },
+      onEnd: () => resolve(received),
+      onFail: reject,
+    };
+    connections.send(request);
+    return promise;
+  }
+
+  const endings: Readonly<Record<string, (response: ServerResponse) => void>> = {
+    'that stays open': (response) => response.end(),
+    'that ends behind it': (response) => response.end(() => response.socket?.end()),
+  };
+  for (const [name, end] of Object.entries(endings)) {
+    test(`give an answer in the pace of its reader, all of it, on a connection ${name}`, async () => {
+      ending = end;
+      assert.equal(await readSlowly(), BYTES);
+      assert.equal(await readSlowly(), BYTES);
+    });
+  }
+});
 
 describe('connections to a service', () => {
   let server: Server;
