@@ -9,6 +9,8 @@ import { percentile } from './stats.ts';
 const run = promisify(execFile);
 const SCRIPT = join(import.meta.dirname, 'wrk.lua');
 const GRACE_MS = 30_000;
+/** No divisor of its clock's 10 ms. */
+const OPEN_GAP_MS = 7;
 
 /** What a generator saw. */
 export type LoadResult = {
@@ -46,7 +48,11 @@ export async function saturate(plan: LoadPlan): Promise<LoadResult> {
   return { ...result, seconds: durationUs / 1e6 };
 }
 
-/** A fixed number of requests a second over all connections, one request again and again: `h2load` with `--rps`. */
+/**
+ * A fixed number of requests a second over all connections, one request again and again: `h2load` with `--rps`. It sends
+ * what is due by a clock of 10 ms for each connection, from when it was opened: opened together they would all send at
+ * the same moment, and what is measured would be the queue of 64 requests, again and again. So they are opened in turn.
+ */
 export async function pace(plan: {
   readonly port: number;
   readonly path: string;
@@ -60,7 +66,8 @@ export async function pace(plan: {
   const { connections, seconds, perSecond } = plan;
   try {
     const each = Math.max(1, Math.round(perSecond / connections));
-    const shape = ['--h1', '-t1', `-c${connections}`, `-D${seconds}`, `--rps=${each}`, `--log-file=${log}`];
+    const inTurn = ['-r', '1', '--rate-period', `${OPEN_GAP_MS}ms`, '-n', String(each * connections * seconds)];
+    const shape = ['--h1', '-t1', `-c${connections}`, ...inTurn, `--rps=${each}`, `--log-file=${log}`];
     const headers = plan.headers.flatMap(([name, value]) => ['-H', `${name}: ${value}`]);
     await run(getPart('h2load'), [...shape, ...headers, `http://127.0.0.1:${plan.port}${plan.path}`], {
       timeout: seconds * 1000 + GRACE_MS,
