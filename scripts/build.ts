@@ -9,9 +9,11 @@ import { writeBundle } from './build/bundle.ts';
 import { collectLicences } from './build/licences.ts';
 import { projectFolder } from './parts.js';
 
-const folder = resolve(process.argv[2] ?? join(projectFolder, 'dist'));
+const [given] = process.argv.slice(2);
+const folder = resolve(given ?? join(projectFolder, 'dist'));
 try {
-  rmSync(folder, { recursive: true, force: true });
+  // What an earlier build left there would be packed. Another folder may hold anything.
+  if (given === undefined) rmSync(folder, { recursive: true, force: true });
   mkdirSync(folder, { recursive: true });
   const inputs = await writeBundle(join(folder, 'main.js'));
   writeFileSync(join(folder, 'LICENSES.txt'), collectLicences(projectFolder, inputs));
