@@ -116,7 +116,11 @@ class LateAnswer<E extends BaseExchange> implements Waiter<Decision> {
   }
 
   failed(error: unknown): void {
-    failVerify(this.#app, this.#exchange, error, this.#services);
+    try {
+      failVerify(this.#app, this.#exchange, error, this.#services);
+    } catch (defect) {
+      this.#app.fail(this.#exchange, defect);
+    }
     this.#end();
   }
 

@@ -57,6 +57,11 @@ describe('a verify request that waits for the store', () => {
     };
     late.settle(sessionOf());
     assert.deepEqual(steps, ['keep', 'cannot be written', 'release']);
+    const failing = new Late<Session | undefined>();
+    const refused = begin(() => failing);
+    refused.app.refuse = app.allow;
+    failing.fail(OUTAGE);
+    assert.deepEqual(refused.steps, ['keep', 'cannot be written', 'release']);
   });
 
   test('whose client has left is not answered, and its context is free', () => {
