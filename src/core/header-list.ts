@@ -22,10 +22,10 @@ export class HeaderList {
 
   /**
    * Names and values are checked once, here: the native core copies bytes as they are (R-008).
-   * @param hasKnownNames the names were found good before.
+   * @param isKnownWritable the caller has checked them.
    */
-  constructor(pairs: readonly string[], hasKnownNames = false) {
-    this.unwritable = findUnwritable(pairs, hasKnownNames);
+  constructor(pairs: readonly string[], isKnownWritable = false) {
+    this.unwritable = isKnownWritable ? -1 : findUnwritable(pairs);
     const isWritable = this.unwritable === -1;
     this.block = isWritable ? blockOf(pairs) : '';
     this.#refused = isWritable ? undefined : pairs;
@@ -59,10 +59,9 @@ function piecesOf(block: string): readonly string[] {
 }
 
 /** Where the first header stands that must not be written; -1 = none. */
-function findUnwritable(pairs: readonly string[], hasKnownNames: boolean): number {
+function findUnwritable(pairs: readonly string[]): number {
   for (let i = 0; i < pairs.length; i += 2) {
-    if (!hasKnownNames && !isToken((pairs[i] as string).toLowerCase())) return i;
-    if (!isFieldValue(pairs[i + 1] as string)) return i;
+    if (!isToken((pairs[i] as string).toLowerCase()) || !isFieldValue(pairs[i + 1] as string)) return i;
   }
   return -1;
 }

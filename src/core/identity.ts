@@ -45,12 +45,17 @@ export function compileIdentityHeaders(
     names: compiled.map(({ name }) => name.toLowerCase()),
     build(source) {
       const list: string[] = [];
+      let isKnownWritable = hasKnownNames;
       let bytes = 0;
       for (const { name, readValue } of compiled) {
         let value = readValue(source);
-        if (hasControl(value)) {
-          events.onControl(name);
-          value = '';
+        if (NOT_VISIBLE.test(value)) {
+          if (CONTROL.test(value)) {
+            events.onControl(name);
+            value = '';
+          } else {
+            isKnownWritable = false;
+          }
         }
         list.push(name, value);
         bytes += name.length + value.length + 4;
@@ -59,7 +64,7 @@ export function compileIdentityHeaders(
         warned = true;
         events.onOversize(bytes);
       }
-      return new HeaderList(list, hasKnownNames);
+      return new HeaderList(list, isKnownWritable);
     },
     withToken(list, token) {
       if (tokens.length === 0) return list;
@@ -177,8 +182,4 @@ function textOf(value: unknown, list: 'first' | { readonly join: string }): stri
 
 function isScalar(value: unknown): value is string | number | boolean {
   return typeof value === 'string' || typeof value === 'number' || typeof value === 'boolean';
-}
-
-function hasControl(value: string): boolean {
-  return CONTROL.test(value);
 }
