@@ -23,8 +23,8 @@ function loadProgram() {
   const crc = crc32(bytes);
   const cachedData = readCompiled(crc);
   const script = new Script(bytes.latin1Slice(), { filename: PROGRAM, cachedData });
-  // Now, and not whenever garbage is collected: together they are five megabytes.
-  for (const read of [bytes, cachedData]) read?.buffer.transfer(0);
+  // Now, and not whenever garbage is collected: together they are five megabytes. Small files are read into a common pool.
+  for (const read of [bytes, cachedData]) if (read?.buffer.byteLength > Buffer.poolSize) read.buffer.transfer(0);
   const module = { exports: {} };
   script.runInThisContext()(createRequire(PROGRAM), module, pathToFileURL(PROGRAM).href);
   return {
