@@ -81,10 +81,13 @@ export class App extends Answers<Exchange> {
     });
   }
 
-  /** Answer. Bodies that were not read to their end close the connection: their rest must not become a request. */
+  /**
+   * Answer. What is left of a body is dropped by the native core, which knows its declared length; a body that is too
+   * long for that, or whose length is not declared, closes the connection: its rest must not become a request.
+   */
   reply(exchange: Exchange, reply: Reply): void {
     const { context } = exchange;
-    const unread = context.contentLength > LIMITS.ownBodyMaxBytes;
+    const unread = context.contentLength > LIMITS.discardedBodyMaxBytes;
     const close = unread || reply.status === 413 || (context.problems & (PROBLEM_FRAMING | PROBLEM_METHOD)) !== 0;
     this.#checkHeaders(reply);
     if (this.#isInTurn(exchange)) this.#writeReply(exchange, reply, close);

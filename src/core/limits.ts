@@ -121,6 +121,11 @@ export const LIMITS = {
   identityHeadersWarnBytes: 4_096,
   /** Body of our own POST endpoints (logout form, later form_post). */
   ownBodyMaxBytes: 16_384,
+  /**
+   * Declared body of a refused request that is read and dropped. A connection that ends while its client still sends is
+   * reset, and the answer is lost on the way: a script would see a network error in the place of the 401.
+   */
+  discardedBodyMaxBytes: 16_777_216,
   /** Segments of a canonical path. */
   pathSegmentsMax: 256,
   /** User-Agent and certificate texts whose meaning is remembered, of each kind. */

@@ -1,8 +1,10 @@
 // One connection carries many requests: what follows a proxied body must be answered.
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { describe, test } from 'node:test';
 import { startProxyWorld, startService } from '../proxy/world.ts';
+import { until } from '../support/until.ts';
 
 /** Write one request and wait for the whole of its small answer. */
 async function ask(socket: Socket, head: string, body: string, pieces: 'together' | 'apart'): Promise<string> {
@@ -51,6 +53,55 @@ describe('one connection through the proxy', () => {
       socket.destroy();
       await world.close();
       await service.close();
+    }
+  });
+
+  test('who is refused in the middle of a large upload reads why, and goes on with the same connection', async () => {
+    const world = await startProxyWorld({
+      services: { echo: { urls: ['http://127.0.0.1:9'] } },
+      routes: [{ id: 'closed', paths: ['/closed/*'], target_service: 'echo', csrf: 'none' }],
+    });
+    const socket = connect(world.port, '127.0.0.1');
+    try {
+      const host = new URL(world.origin).host;
+      let received = '';
+      socket.on('data', (chunk) => {
+        received += chunk.toString('latin1');
+      });
+      socket.write(`POST /closed/x HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 8388608\r\n\r\n`);
+      await until(() => received.includes('authentication_required'), 'the refusal');
+      assert.doesNotMatch(received, /connection: close/i);
+      for (let part = 0; part < 8; part += 1) {
+        if (!socket.write(Buffer.alloc(1_048_576, 'x'))) await once(socket, 'drain');
+      }
+      received = '';
+      socket.write(`GET /nowhere HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
+      await until(() => received.includes('HTTP/1.1 404'), 'the next answer');
+    } finally {
+      socket.destroy();
+      await world.close();
+    }
+  });
+
+  test('who is refused with more than that is sent away', async () => {
+    const world = await startProxyWorld({
+      services: { echo: { urls: ['http://127.0.0.1:9'] } },
+      routes: [{ id: 'closed', paths: ['/closed/*'], target_service: 'echo', csrf: 'none', max_body: '1GiB' }],
+    });
+    const socket = connect(world.port, '127.0.0.1');
+    try {
+      const host = new URL(world.origin).host;
+      const closed = once(socket, 'close');
+      let received = '';
+      socket.on('data', (chunk) => {
+        received += chunk.toString('latin1');
+      });
+      socket.write(`POST /closed/x HTTP/1.1\r\nHost: ${host}\r\nContent-Length: 16777217\r\n\r\n`);
+      await closed;
+      assert.match(received, /^HTTP\/1\.1 401 [\s\S]*connection: close/i);
+    } finally {
+      socket.destroy();
+      await world.close();
     }
   });
 });
