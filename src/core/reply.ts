@@ -30,8 +30,10 @@ const STATUS: ReadonlyMap<number, string> = new Map([
  * @param close end the connection afterwards.
  * @throws TypeError for headers that cannot be written, before anything is.
  */
-export function writeAllow(res: HttpResponse, { block, pairs, unwritable }: HeaderList, close: boolean): void {
-  if (block === '') throw new TypeError(`identity header ${pairs[unwritable]} cannot be written`);
+export function writeAllow(res: HttpResponse, headers: HeaderList, close: boolean): void {
+  // Not taken apart: `pairs` is made anew at each look.
+  const { block } = headers;
+  if (block === '') throw new TypeError(`identity header ${headers.pairs[headers.unwritable]} cannot be written`);
   res.writeHeader('cache-control', block);
   if (close) res.end('', true);
   else res.end();

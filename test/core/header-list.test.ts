@@ -20,6 +20,15 @@ describe('a list of identity headers', () => {
     );
   });
 
+  test('is written without being taken apart', () => {
+    const list = new HeaderList(['X-A', 'a']);
+    Object.defineProperty(list, 'pairs', { get: () => assert.fail('it was taken apart') });
+    const written: string[] = [];
+    const response = { writeHeader: (...header: string[]) => written.push(...header), end: () => {} };
+    writeAllow(response as unknown as HttpResponse, list, false);
+    assert.deepEqual(written, ['cache-control', 'no-store\r\nX-A: a']);
+  });
+
   for (const [what, pairs] of [
     ['a line end in a value', ['X-A', 'a', 'X-B', 'b\r\nset-cookie: x=1']],
     ['a lone line feed in a value', ['X-A', 'a', 'X-B', 'b\nx']],
