@@ -74,7 +74,9 @@ describe('a store behind Sentinels', { timeout: 170_000, skip: skipWithout('redi
       // The old master comes back: as a replica, which nobody reads.
       await master.start();
       await group.whenReplicated();
-      for (const subject of subjects.slice(10, 20)) assert.equal(await signOut(writer, subject), true);
+      // The watch may follow a Sentinel that is behind for a moment more: 503, and whoever signs out asks again.
+      for (const subject of subjects.slice(10, 20))
+        await until(() => signOut(writer, subject), 'a sign-out is acknowledged', 30_000);
       await sleep(500);
     });
     assert.ok(result.unavailable > 0);
